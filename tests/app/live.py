@@ -17,6 +17,7 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
+from maquette.app.finders import Finders
 from maquette.app.server import configuration, create_app
 from maquette.app.settings import ServerSettings
 from maquette.app.studio import Studio
@@ -52,11 +53,11 @@ class Answer:
 class Live:
     """A running server."""
 
-    def __init__(self, settings: ServerSettings, worker=None):
+    def __init__(self, settings: ServerSettings, worker=None, finders=None):
         self.settings = settings
         self.socket = socket.create_server((settings.host, 0))
         self.port = self.socket.getsockname()[1]
-        self.app = create_app(Studio.open(settings), worker)
+        self.app = create_app(Studio.open(settings, finders or Finders()), worker)
         config = configuration(self.app, settings.limits)
         config.log_level = "critical"
         self.server = uvicorn.Server(config)
@@ -192,7 +193,7 @@ class Live:
         return found
 
 
-def start(root: Path, worker=None, **changes) -> Live:
+def start(root: Path, worker=None, finders=None, **changes) -> Live:
     """A server on a folder; with the fake worker unless told otherwise."""
     data = root / "data"
     template = root / "template"
@@ -206,7 +207,7 @@ def start(root: Path, worker=None, **changes) -> Live:
             str(template),
             temporary_path(root).name.split("-")[1],
         ]
-    return Live(ServerSettings(**{"data": data, "port": 0, **changes}), worker)
+    return Live(ServerSettings(**{"data": data, "port": 0, **changes}), worker, finders)
 
 
 def write_template(folder: Path) -> None:

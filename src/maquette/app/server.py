@@ -28,14 +28,13 @@ from maquette.app import jobs as queue
 from maquette.app.connections import BoundedConnection
 from maquette.app.crew import Crew
 from maquette.app.examples import assets
+from maquette.app.finders import GRABCUT, Finders
 from maquette.app.guard import Guard
 from maquette.app.problems import Problem, problem_of
 from maquette.app.routes import jobs, photos, scenes, system
 from maquette.app.settings import Limits, ServerSettings, is_loopback
 from maquette.app.studio import Studio
 from maquette.errors import InputError, MaquetteError, OutputError
-from maquette.masks.propose import MaskProposer
-from maquette.masks.segment import ByColour
 
 ABOUT = (
     "One photo in, an editable 3D scene out. Photos and masks go in, jobs make scenes of them, "
@@ -105,13 +104,13 @@ def serve(
     settings: ServerSettings,
     announce: Callable[[str], None],
     open_browser: bool,
-    proposer: MaskProposer = ByColour,
+    finders: Finders = GRABCUT,
 ) -> None:
     """Run a server until it is interrupted. InputError when the address or the data folder cannot
     be used, OutputError for the latter.
     """
     with _listen(settings) as listener:
-        app = create_app(Studio.open(settings, proposer))
+        app = create_app(Studio.open(settings, finders))
         server = uvicorn.Server(configuration(app, settings.limits))
         entrance = _entrance(settings, listener.getsockname()[1])
         announce(f"maquette app: {entrance}\ndata: {settings.data}\nstop with Ctrl-C")

@@ -302,36 +302,20 @@ def _sheet(
         pen.text((x + 4, y + height + 11), caption, font=caption_font, fill=INK)
     if legend:
         sheet.paste(legend, (MARGIN, tiles_end + GAP // 2))
-    _write_footer(pen, sheet.size, left, right)
+    _write_footer(sheet, left, right)
     return sheet
 
 
-def _write_footer(
-    pen: ImageDraw.ImageDraw,
-    size: tuple[int, int],
-    left: str,
-    right: str,
-) -> None:
-    """A rule, and below it words at both ends."""
-    baseline = size[1] - 30
+def _write_footer(sheet: Image.Image, left: str, right: str) -> None:
+    """Two texts under a rule, at the lower end of a sheet."""
+    pen = ImageDraw.Draw(sheet)
+    baseline = sheet.height - 30
+    end = sheet.width - MARGIN
     rule = baseline - 34
-    end = size[0] - MARGIN
     pen.line((MARGIN, rule, end, rule), fill=(226, 225, 221), width=1)
     font = ImageFont.load_default(size=17)
-    pen.text(
-        (MARGIN + 4, baseline),
-        left,
-        font=font,
-        fill=FAINT,
-        anchor="ls",
-    )
-    pen.text(
-        (end - 4, baseline),
-        right,
-        font=font,
-        fill=FAINT,
-        anchor="rs",
-    )
+    for text, x, anchor in ((left, MARGIN + 4, "ls"), (right, end - 4, "rs")):
+        pen.text((x, baseline), text, font=font, fill=FAINT, anchor=anchor)
 
 
 def _rounded(width: int, height: int, radius: int) -> Image.Image:
@@ -355,13 +339,7 @@ def _expected(scene: Scene, width: int) -> Image.Image | None:
     picture = Image.new("RGB", (width, (rows + 1) * LEGEND), PAPER)
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=17)
-    pen.text(
-        (4, LEGEND // 2),
-        EXPECTED,
-        font=font,
-        fill=FAINT,
-        anchor="lm",
-    )
+    pen.text((4, LEGEND // 2), EXPECTED, font=font, fill=FAINT, anchor="lm")
     dot = _rounded(DOT, DOT, DOT // 2)
     for index, (one, estimate) in enumerate(known):
         column, row = divmod(index, rows)
@@ -370,21 +348,9 @@ def _expected(scene: Scene, width: int) -> Image.Image | None:
         picture.paste(instance_color(one.label), (x, y - DOT // 2), dot)
         shown = f"{one.label} {one.name[:NAME]}".strip()
         score = f"{shown}  {100 * estimate.f_score:.0f} %"
-        pen.text(
-            (x + 2 * DOT, y),
-            score,
-            font=font,
-            fill=INK,
-            anchor="lm",
-        )
+        pen.text((x + 2 * DOT, y), score, font=font, fill=INK, anchor="lm")
         end = x + 3 * DOT + font.getlength(score)
-        pen.text(
-            (end, y),
-            estimate.reason,
-            font=font,
-            fill=FAINT,
-            anchor="lm",
-        )
+        pen.text((end, y), estimate.reason, font=font, fill=FAINT, anchor="lm")
     return picture
 
 

@@ -245,8 +245,9 @@ class PointedPhoto:
         clicks = self._all_over()
         answers = [self.ask(far, [click]) for click in clicks]
         kept = _different(answers)
-        masks = [self._from_near(far, answers[k], [clicks[k]]).mask for k in kept]
-        masks = [mask for mask in masks if mask.mean() >= LEAST_SHARE]
+        near = [self._from_near(far, answers[k], [clicks[k]]) for k in kept]
+        sure = [one.mask for one in near if one.quality >= LEAST_QUALITY]
+        masks = [mask for mask in sure if mask.mean() >= LEAST_SHARE]
         masks = [mask for mask in without_overlap(masks) if mask.any()] if masks else []
         if not masks:
             raise InputError("no object stands out from the background; use boxes or clicks")
