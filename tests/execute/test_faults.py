@@ -30,7 +30,7 @@ from tests.train.worlds import solids
 pytestmark = [pytest.mark.tools, pytest.mark.filterwarnings("ignore")]  # Ray leaves sockets open
 CONFIG = ShardConfig(scenes=8, views=1, seed=3, per_shard=1, view=ViewConfig(size=32))
 STORE = {"object_store_memory": 80 * 2**20}
-PATIENCE = 90.0  # seconds
+PATIENCE = 240.0  # seconds
 
 
 @pytest.fixture(scope="module")
