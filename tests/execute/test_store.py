@@ -28,6 +28,10 @@ from maquette.execute.store import (
 pytest.importorskip("upath")
 
 
+def refuse(*given, **keywords):
+    raise PermissionError("no rights")
+
+
 def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -150,6 +154,10 @@ def test_what_cannot_be_is_said_in_one_line(monkeypatch):
         place("nobody://knows/this")
     with pytest.raises(InputError, match="memory://not/there: there is no such folder"):
         kept_here("memory://not/there")
+    system = type(place("memory://a").fs)
+    monkeypatch.setattr(system, "exists", refuse)
+    with pytest.raises(InputError, match=r"memory://a/b: cannot be reached \(no rights\); check"):
+        place("memory://a/b")
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'maquette\[cloud\]'"):
         place("s3://bucket/folder")

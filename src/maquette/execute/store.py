@@ -28,7 +28,7 @@ _REMEDY = "check the address, your rights and the connection"
 
 def place(where: str | Path) -> Path:
     """A local path as it is; a URL as something with the methods of a path. MissingExtraError when
-    its library is not installed, InputError when nobody knows such URLs.
+    its library is not installed, InputError when nobody knows such URLs or nobody answers there.
     """
     if not isinstance(where, str):
         return where
@@ -37,6 +37,14 @@ def place(where: str | Path) -> Path:
     parts = urllib.parse.urlsplit(where)
     if parts.scheme.lower() == "file":
         return Path(urllib.request.url2pathname(parts.path))
+    found = _opened(where)
+    with contained(f"{where}: cannot be reached", _REMEDY):
+        found.exists()
+    return found
+
+
+def _opened(where: str) -> Any:
+    """A URL that is no file's, with a connection of this process."""
     try:
         found = importlib.import_module("upath").UPath(where)
         found.fs.protocol  # noqa: B018 (the first use of it imports what it needs)
@@ -159,7 +167,7 @@ def span(path: Path, start: int, end: int) -> bytes:
     """
     with contained(f"{path}: cannot be read", _REMEDY):
         if is_far(path):
-            own: Any = place(str(path))  # connections are of one process, and this may be another
+            own = _opened(str(path))  # connections are of one process, and this may be another
             return own.fs.cat_file(own.path, start=start, end=end)
         with path.open("rb") as file:
             file.seek(start)
