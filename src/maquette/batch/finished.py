@@ -22,6 +22,7 @@ from maquette import __version__
 from maquette.batch.pairs import Job
 from maquette.containers import MemoryBudget, checked_file, read_json
 from maquette.errors import InputError, MaquetteError, OutputError, contained, present, reason_of
+from maquette.execute.store import is_far
 from maquette.options import (
     EMBEDDED,
     MESH_FORMATS,
@@ -227,7 +228,7 @@ def kept_before(job: Job, wanted: Wanted) -> Outcome | None:
     are still to be written) making it decides, with all that it loads.
     """
     options = wanted.options
-    if wanted.overwrite or job.problem or job.masks is None:
+    if wanted.overwrite or job.problem or job.masks is None or is_far(job.folder):
         return None
     is_ours = wanted.weights is None and options.model == options.perception == EMBEDDED
     if not is_ours or not isinstance(options.method, str) or ".py:" in options.method:
