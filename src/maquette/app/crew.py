@@ -45,10 +45,16 @@ Result = TypeVar("Result")
 class Crew:
     """All workers of a server."""
 
-    def __init__(self, studio: Studio, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        studio: Studio,
+        command: Sequence[str] | None = None,
+        hands: int | None = None,
+    ) -> None:
         self.studio = studio
         self.command = list(command or worker_command(studio.settings))
-        self.members = [Member(self, number) for number in range(studio.settings.workers)]
+        count = studio.settings.workers if hands is None else hands
+        self.members = [Member(self, number) for number in range(count)]
         self.work = threading.Condition()
         self.stopping = threading.Event()
         self._known = threading.Event()

@@ -59,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
 
     from maquette.app.server import serve
 
-    serve(settings, partial(print, flush=True), not args.no_browser, _looked_at)
+    serve(settings, partial(print, flush=True), not args.no_browser, looked_at)
     return 0
 
 
-def _looked_at(image: np.ndarray) -> PhotoMasks:
+def looked_at(image: np.ndarray) -> PhotoMasks:
     """A photo for the segmenter, which is loaded when somebody first points at something."""
     from maquette.stages.point import embedded_proposer
 

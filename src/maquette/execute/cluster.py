@@ -142,9 +142,9 @@ def connected(
         _require_version(ray)
         for folder in shared:
             _require_shared(ray, Path(folder))
-        fitting = _fitting(ray.cluster_resources(), threads, cluster.gpus)
+        most = fitting(ray.cluster_resources(), threads, cluster.gpus)
         needs = {"num_cpus": threads, "num_gpus": cluster.gpus}
-        workers = ClusterWorkers(ray, min(jobs or fitting, fitting), needs, prepare)
+        workers = ClusterWorkers(ray, min(jobs or most, most), needs, prepare)
         try:
             yield workers
         finally:
@@ -233,7 +233,7 @@ def _require_shared(ray: Any, folder: Path) -> None:
         )
 
 
-def _fitting(resources: dict[str, float], threads: int, gpus: float) -> int:
+def fitting(resources: dict[str, float], threads: int, gpus: float) -> int:
     """How many workers a cluster can hold at a time. InputError when none."""
     there = int(resources.get("CPU", 0) // threads)
     if gpus > 0:
