@@ -237,15 +237,8 @@ class Scene:
 
     def carried(self, label: int | str) -> tuple[int, ...]:
         """The labels of the instances that stand on one, or on one that does; ascending."""
-        found: set[int] = set()
-        lowest = self[label].label
-        pending = [lowest]
-        while pending:
-            on = pending.pop()
-            direct = {i.label for i in self.instances if self.support(i.label).on == on}
-            pending += direct - found
-            found |= direct
-        return tuple(sorted(found - {lowest}))
+        on = {i.label: self.support(i.label).on for i in self.instances}
+        return carried_by(on, self[label].label)
 
     def support(self, label: int) -> Support:
         """What an instance stands on; nothing known of it is a Support of that, too."""
@@ -259,10 +252,24 @@ class Scene:
 
         return stand(self, self[label].label, on if on == GROUND else self[on].label)
 
-    def transform(self, label: int | str, world_from_instance: np.ndarray) -> Scene:
-        """A scene in which one instance has a new (4, 4) transform."""
+    def transform(
+        self,
+        label: int | str,
+        world_from_instance: np.ndarray,
+        carry: bool = False,
+    ) -> Scene:
+        """A scene in which one instance has a new (4, 4) transform; with ``carry`` what stands on
+        it goes along.
+        """
         what = f"the transform of instance {label}"
-        return self._with(label, world_from_instance=_finite(world_from_instance, (4, 4), what))
+        placed = _finite(world_from_instance, (4, 4), what)
+        moved = self
+        for each in self.carried(label) if carry else ():
+            pose = carried_pose(
+                self[each].world_from_instance, self[label].world_from_instance, placed
+            )
+            moved = moved._with(each, world_from_instance=pose)
+        return moved._with(label, world_from_instance=placed)
 
     def delete(self, label: int | str) -> Scene:
         """A scene without one instance."""
@@ -385,6 +392,25 @@ def making_seconds(seconds: Mapping[str, float]) -> float:
 
 
 # What edits of a Scene, and of its document, check alike
+
+
+def carried_by(on: Mapping[int, int | str | None], label: int) -> tuple[int, ...]:
+    """The labels of what stands on an object, or on what does; ascending. ``on``: label -> what it
+    stands on.
+    """
+    found: set[int] = set()
+    pending = [label]
+    while pending:
+        lower = pending.pop()
+        direct = {upper for upper, support in on.items() if support == lower}
+        pending += direct - found
+        found |= direct
+    return tuple(sorted(found - {label}))
+
+
+def carried_pose(pose: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(4, 4) where something is that goes along with its supporter, from before to after."""
+    return np.asarray(after @ np.linalg.inv(before) @ pose)
 
 
 def check_node(label: int, node: str, others: Collection[str]) -> None:

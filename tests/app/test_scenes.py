@@ -31,6 +31,8 @@ def opened(content, folder):
     "edit",
     [
         {"kind": "transform", "label": 1, "world_from_instance": PLACE},
+        {"kind": "transform", "label": 1, "world_from_instance": PLACE, "carry": True},
+        {"kind": "stand", "label": 1, "on": "ground"},
         {"kind": "rename", "label": 1, "node": "red chair"},
         {"kind": "hide", "labels": [1, 2]},
         {"kind": "delete", "labels": [2]},

@@ -46,6 +46,7 @@ def test_every_kind_knows_what_it_does():
                 "auto",
                 "clear",
                 "transform",
+                "stand",
                 "hide",
                 "duplicate",
             }

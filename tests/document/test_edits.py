@@ -42,6 +42,11 @@ def described(scene):
     ("on_record", "on_scene"),
     [
         (lambda d: edits.transform(d, 3, PLACE.tolist()), lambda s: s.transform(3, PLACE)),
+        (
+            lambda d: edits.transform(d, 1, PLACE.tolist(), carry=True),
+            lambda s: s.transform(1, PLACE, carry=True),
+        ),
+        (lambda d: edits.stand(d, 3, "ground"), lambda s: s.stand(3, "ground")),
         (lambda d: edits.rename(d, 3, "box"), lambda s: s.rename(3, "box")),
         (lambda d: edits.hide(d, [1, 12]), lambda s: s.hide(1).hide(12)),
         (lambda d: edits.hide(d, [1], False), lambda s: s.hide(1, False)),
@@ -49,7 +54,17 @@ def described(scene):
         (lambda d: edits.delete(d, [1]), lambda s: s.delete(1)),
         (lambda d: edits.duplicate(d, 1, (0.1, 0, 0))[0], lambda s: s.duplicate(1, (0.1, 0, 0))),
     ],
-    ids=["transform", "rename", "hide", "show", "delete", "delete one", "duplicate"],
+    ids=[
+        "transform",
+        "carry",
+        "stand",
+        "rename",
+        "hide",
+        "show",
+        "delete",
+        "delete one",
+        "duplicate",
+    ],
 )
 def test_an_edit_of_the_record_is_the_verb_of_the_scene(document, on_record, on_scene):
     before = json.dumps(document.data)

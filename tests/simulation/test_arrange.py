@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from maquette.options import SimulationOptions
-from maquette.simulation.arrange import CollidingScene, arranged, hanging, with_room
-from maquette.simulation.parts import decomposed
+from maquette.simulation.arrange import (
+    CollidingScene,
+    arranged,
+    hanging,
+    levelled_bodies,
+    with_room,
+)
+from maquette.simulation.bodies import solids_of
 from maquette.types import GROUND, Support
 from tests.simulation.scenes import standing
 
@@ -16,8 +22,8 @@ pytest.importorskip("mujoco")
 
 def of(scene):
     visible = scene.visible().instances
-    shapes = decomposed([instance.mesh for instance in visible], "hull")
-    by_label = {instance.label: shape for instance, shape in zip(visible, shapes)}
+    solids = solids_of([instance.mesh for instance in visible], "hull")
+    by_label = {instance.label: solid for instance, solid in zip(visible, solids)}
     return CollidingScene(scene, by_label, SimulationOptions(collision="hull", up="y"))
 
 
@@ -32,7 +38,7 @@ def test_what_is_brought_into_contact_keeps_its_picture():
     supports = {1: Support(GROUND), 2: Support(1), 4: Support(GROUND)}
     lifted = standing().move(2, (0.0, 0.02, 0.0))
     given = of(dataclasses.replace(lifted, supports=supports))
-    made = arranged(given, {}, frozenset())
+    made = arranged(given, levelled_bodies(given), {}, frozenset())
     assert made.drop(2, 1) == pytest.approx(0, abs=1e-3)
     eye = given.scene.camera.position
     before = given.scene[2].box.mean(0) - eye
@@ -45,7 +51,8 @@ def test_what_is_brought_into_contact_keeps_its_picture():
 def test_the_ground_is_where_most_lower_ends_are_and_what_is_below_is_raised():
     supports = {label: Support(GROUND) for label in (1, 4)}
     sunk = dataclasses.replace(standing().delete(2), supports=supports).move(4, (0.0, -0.02, 0.0))
-    made = arranged(of(sunk), {}, frozenset())
+    given = of(sunk)
+    made = arranged(given, levelled_bodies(given), {}, frozenset())
     assert made.scene.ground_height == pytest.approx(-0.4)
     assert made.scene[4].box[0, 1] == pytest.approx(-0.4, abs=1e-6)
     assert made.scene[4].box[1, 1] == pytest.approx(sunk[4].box[1, 1], abs=1e-6)

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from maquette.errors import InputError
-from maquette.geometry.transforms import similarity
+from maquette.geometry.transforms import rotation_y, similarity
 from maquette.simulation.contact import fall, supported_by
 from maquette.types import GROUND, Support
 from tests.simulation.scenes import GROUND as FLOOR
@@ -81,3 +81,12 @@ def test_edits_keep_supports_consistent():
     assert scene.delete(2).supports == {}
     doubled = scene.duplicate(2, (0.1, 0.0, 0.0))
     assert doubled.support(3) == Support(1, 1.0)
+
+
+def test_what_is_carried_turns_and_grows_with_its_supporter():
+    scene = standing().move(2, (0.02, 0.4, 0.0)).stand(2, on=1)
+    motion = similarity(1.2, rotation_y(0.7), np.array([0.1, 0.0, -0.2]))
+    moved = scene.transform(1, motion @ scene[1].world_from_instance, carry=True)
+    for label in (1, 2):
+        expected = motion @ scene[label].world_from_instance
+        assert np.allclose(moved[label].world_from_instance, expected)

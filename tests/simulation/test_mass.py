@@ -100,3 +100,15 @@ def test_another_mass_scales_the_tensor():
     body, _ = mass_of(trimesh.creation.box(SIDES))
     heavy = body.of_mass(3 * body.mass)
     assert np.allclose(heavy.inertia, 3 * body.inertia) and heavy.mass == 3 * body.mass
+
+
+def test_under_a_linear_map_the_mass_is_that_of_the_mapped_surface():
+    mesh = trimesh.creation.box(SIDES)
+    mesh.apply_translation((0.3, -0.1, 0.5))
+    linear = np.array([[-0.4, 0.1, 0.0], [0.0, 0.7, 0.2], [0.1, 0.0, 0.5]])  # mirrors
+    mapped = trimesh.Trimesh(mesh.vertices @ linear.T, mesh.faces[:, ::-1])
+    expected, _ = mass_of(mapped)
+    found = mass_of(mesh)[0].transformed(linear)
+    assert found.mass == pytest.approx(expected.mass)
+    assert np.allclose(found.centre, expected.centre)
+    assert np.allclose(found.inertia, expected.inertia)

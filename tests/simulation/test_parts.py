@@ -63,7 +63,7 @@ def test_time_is_that_of_the_processor(monkeypatch):
     monkeypatch.setattr(parts, "SECONDS", 0)
     knot = trimesh.creation.torus(0.5, 0.1, 60, 30)
     with pytest.raises(TimeoutError):
-        parts._run(knot.vertices, knot.faces, "auto")
+        parts._run(knot.vertices, knot.faces, "off")
     monkeypatch.setattr(parts, "_run", lambda *_: (_ for _ in ()).throw(TimeoutError))
     assert parts._tried(knot.vertices, knot.faces) is None
 
@@ -72,16 +72,24 @@ def test_what_crashes_is_tried_again_and_then_becomes_a_hull(monkeypatch):
     tried = []
     monkeypatch.setattr(parts, "_run", lambda vertices, faces, mode: tried.append(mode))
     (found,) = decomposed([ell()], "parts")
-    assert tried == ["auto", "on"] and "convex hull" in found.remark
+    assert tried == ["off", "on"] and "convex hull" in found.remark
+
+
+def test_parts_that_leave_some_of_the_surface_out_are_not_taken(monkeypatch):
+    whole = np.array(list(np.ndindex(2, 2, 2))) - 0.5
+    half = whole * (1.0, 0.5, 1.0)
+    made = {"off": [half], "on": [half + (0, 0.25, 0), half - (0, 0.25, 0)]}
+    monkeypatch.setattr(parts, "_run", lambda vertices, faces, mode: made[mode])
+    assert parts._tried(whole, np.array([[0, 1, 2]])) is made["on"]
 
 
 def test_a_worker_that_dies_is_none(monkeypatch):
     monkeypatch.setattr(parts, "SETTINGS", {"threshold": "wide"})
-    assert parts._run(np.zeros((3, 3)), np.array([[0, 1, 2]]), "auto") is None
+    assert parts._run(np.zeros((3, 3)), np.array([[0, 1, 2]]), "off") is None
 
 
 def test_a_damaged_file_of_the_cache_is_made_again(monkeypatch):
-    monkeypatch.setattr(parts, "_run", lambda *_: [np.eye(3).repeat(2, 0)])
+    monkeypatch.setattr(parts, "_run", lambda vertices, *_: [vertices])
     decomposed([ell()], "parts")
     (file,) = parts.cache_folder().iterdir()
     whole = file.read_bytes()

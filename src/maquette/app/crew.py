@@ -68,6 +68,7 @@ class Crew:
     def stop(self) -> None:
         """End all workers at once; what they work on is interrupted, what waits goes on waiting."""
         self.stopping.set()
+        self._known.set()  # so that nobody waits for what will not be known
         self.call()
         for member in self.members:
             member.kill()
@@ -106,6 +107,8 @@ class Crew:
             raise Problem(
                 503, "unavailable", "the worker does not start; look at the server's output"
             )
+        if not self._capabilities:
+            raise Problem(503, "unavailable", "the server is stopping")
         return self._capabilities
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.responses import JSONResponse
 
-from maquette.errors import InputError, MaquetteError, OutputError
+from maquette.errors import InputError, MaquetteError, MissingExtraError, OutputError
 
 DISK_FULL = "53100"  # PostgreSQL's code
 
@@ -103,7 +103,7 @@ def problem_of(error: MaquetteError | OSError | SQLAlchemyError) -> Problem:
         return error
     if is_full(error):
         return disk_full()
-    if isinstance(error, InputError):
+    if isinstance(error, (InputError, MissingExtraError)):
         return Problem(422, "input", str(error))
     if isinstance(error, DBAPIError) and not isinstance(error.orig, sqlite3.Error):
         return busy("the database does not answer; try again", 5, status=503)

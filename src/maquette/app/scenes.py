@@ -155,6 +155,7 @@ def _brief(found: Row, version: Version, root: JsonObject) -> JsonObject:
 def _instance(entry: JsonObject, address: str, masked: set[int]) -> JsonObject:
     shown = {key: entry[key] for key in _INSTANCE}
     shown["box"] = entry["box"]
+    shown["estimate"] = entry.get("estimate")
     shown["hidden"] = entry.get("hidden") is True
     shown["color"] = pictures.color(entry["label"])
     shown["glb"] = f"{address}/meshes/{Path(entry['mesh']).stem}.glb"

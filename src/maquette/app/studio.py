@@ -44,8 +44,8 @@ class Studio:
     news: News = field(default_factory=News)
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)  # of running jobs, by id
     locks: Mapping[str, Sequence[AbstractContextManager[Any]]] = field(default_factory=_locks)
-    # the photo that somebody pointed at last, by its id: a network looks at it once
-    looked_at: dict[str, PhotoMasks] = field(default_factory=dict)
+    # the photo that somebody pointed at last, by its id and who looks: a network looks at it once
+    looked_at: dict[tuple[str, str], PhotoMasks] = field(default_factory=dict)
 
     @classmethod
     def open(cls, settings: ServerSettings, proposer: MaskProposer = ByColour) -> Studio:

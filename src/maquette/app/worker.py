@@ -208,7 +208,7 @@ def capabilities(folders: dict[str, Path]) -> JsonObject:
     models += [_model(name, f"{name} (published)", [name]) for name in fetched]
     for k, model in enumerate(models):
         model["default"] = k == 0
-    seen = [EMBEDDED, *(m.name for m in HUB_MODELS if m.sees_depth and _is_fetched(m.name))]
+    seen = [EMBEDDED, *(m.name for m in HUB_MODELS if m.gives == "depth" and _is_fetched(m.name))]
     return {
         "methods": methods,
         "models": models,

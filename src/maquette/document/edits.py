@@ -1,5 +1,5 @@
-"""Edits of a scene document without loading its meshes: pure functions from record to record, so
-that a history is undo and redo.
+"""Edits of a scene document, most without loading its meshes: pure functions from record to record,
+so that a history is undo and redo.
 
 Beside document (which reads and writes these records) and for whoever keeps many versions of one
 scene. Each edit means what the verb of Scene with its name means; files are never touched, and
@@ -8,15 +8,22 @@ records share them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from maquette.document.fields import Fields
-from maquette.document.scene_json import instance_of
+from maquette.document.scene_json import instance_of, scene_of
 from maquette.errors import InputError
-from maquette.types import check_node, free_label, free_node, shifted
+from maquette.types import (
+    carried_by,
+    carried_pose,
+    check_node,
+    free_label,
+    free_node,
+    shifted,
+)
 
 Record = dict[str, Any]
 SUPPORT = {"supports", "support_confidence"}  # fields of the document, by label
@@ -25,13 +32,37 @@ SHAPE = ("mesh", "texture", "seed", "confidence", "estimate", "state")
 
 
 def transform(
-    document: Fields, label: int, world_from_instance: Sequence[Sequence[float]]
+    document: Fields,
+    label: int,
+    world_from_instance: Sequence[Sequence[float]],
+    carry: bool = False,
 ) -> Record:
     """Place one instance anew; expects a (4, 4) similarity: a rotation, one scale above 0, a
-    translation. Raises InputError.
+    translation. With ``carry`` what stands on it goes along. Raises InputError.
     """
-    matrix = _similarity(world_from_instance, label)
-    return _with_instance(document, _placed(_entry(document, label), matrix))
+    after = _similarity(world_from_instance, label)
+    before = _pose(document, label)
+    poses = {label: after}
+    for each in carried(document, label) if carry else ():
+        poses[each] = carried_pose(_pose(document, each), before, after)
+    return _with_poses(document, poses)
+
+
+def stand(document: Fields, label: int, on: int | str) -> Record:
+    """Put one instance on another one, or on "ground", with what stands on it. Loads the meshes.
+    Raises InputError.
+    """
+    stood = scene_of(document).stand(label, on)
+    moved = (label, *carried(document, label))
+    made = _with_poses(document, {each: stood[each].world_from_instance for each in moved})
+    told = {"supports": on, "support_confidence": 1.0}
+    return made | {key: made.get(key, {}) | {str(label): value} for key, value in told.items()}
+
+
+def carried(document: Fields, label: int) -> tuple[int, ...]:
+    """The labels of what stands on an instance, or on what does; ascending."""
+    supports = document.data.get("supports", {})
+    return carried_by({int(upper): on for upper, on in supports.items()}, label)
 
 
 def rename(document: Fields, label: int, node: str) -> Record:
@@ -100,6 +131,15 @@ def replace(document: Fields, made: Record) -> Record:
     reshaped = Fields(document.file, {**current.data, **shape}, current.where)
     matrix = current.matrix("world_from_instance", 4, 4)
     return _with_instance(document, _placed(reshaped, matrix))
+
+
+def _pose(document: Fields, label: int) -> np.ndarray:
+    return _entry(document, label).matrix("world_from_instance", 4, 4)
+
+
+def _with_poses(document: Fields, poses: Mapping[int, np.ndarray]) -> Record:
+    placed = [_placed(_entry(document, label), matrix) for label, matrix in poses.items()]
+    return _with_instances(document, [*_others(document, poses), *placed])
 
 
 def _placed(entry: Fields, matrix: np.ndarray) -> Record:

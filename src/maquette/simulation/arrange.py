@@ -15,10 +15,10 @@ from maquette.document.appearance import appearance_of, mesh_with
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import similarity, transform_points
 from maquette.options import ScaleOptions, SimulationOptions
-from maquette.simulation.bodies import bodies_of, span_of
+from maquette.simulation.bodies import Solid, bodies_of, solid_of, span_of
 from maquette.simulation.contact import fall, supported_by
 from maquette.simulation.footing import Shown, Standing, footed, levelled, squeezed
-from maquette.simulation.parts import Decomposition, decomposed
+from maquette.simulation.parts import decomposed
 from maquette.simulation.scale import scaled_scene
 from maquette.simulation.world import PhysicsWorld, world_of
 from maquette.types import GROUND, Instance, Scene
@@ -37,7 +37,7 @@ class CollidingScene:
     """A scene on its way to rest, and what collides of its visible instances."""
 
     scene: Scene
-    shapes: dict[int, Decomposition]  # by label, in the meshes' frames
+    solids: dict[int, Solid]  # by label
     options: SimulationOptions
 
     def world(self, held: Collection[int]) -> PhysicsWorld:
@@ -45,7 +45,7 @@ class CollidingScene:
         visible = self.scene.visible().instances
         unit = ScaleOptions(metres_per_unit=1.0 / span_of(self.scene.visible()))
         scaled = scaled_scene(self.scene, unit)
-        made = bodies_of(scaled, self.options, [self.shapes[i.label] for i in visible])
+        made = bodies_of(scaled, self.options, [self.solids[i.label] for i in visible])
         bodies = tuple(replace(b, is_static=b.is_static or b.label in held) for b in made.bodies)
         return world_of(replace(made, bodies=bodies))
 
@@ -54,7 +54,9 @@ class CollidingScene:
         scene = self.scene
         for each in (label, on):
             if isinstance(each, int):
-                parts = [trimesh.Trimesh(p.vertices, p.faces) for p in self.shapes[each].parts]
+                parts = [
+                    trimesh.Trimesh(p.vertices, p.faces) for p in self.solids[each].shape.parts
+                ]
                 whole = trimesh.util.concatenate(parts)
                 assert isinstance(whole, trimesh.Trimesh)
                 scene = with_mesh(scene, each, whole)
@@ -64,7 +66,7 @@ class CollidingScene:
         """An object in the scene's axes."""
         instance = self.scene[label]
         pose = instance.world_from_instance
-        shape = self.shapes[label].parts
+        shape = self.solids[label].shape.parts
         parts = [replace(p, vertices=transform_points(pose, p.vertices)) for p in shape]
         vertices = transform_points(pose, np.asarray(instance.mesh.vertices))
         return Standing(vertices, np.asarray(instance.mesh.faces), tuple(parts))
@@ -78,11 +80,11 @@ class CollidingScene:
         vertices = transform_points(back, made.vertices).astype(np.float32)  # as files have them
         mesh = mesh_with(vertices, made.faces, appearance_of(instance.mesh))
         parts = [replace(p, vertices=transform_points(back, p.vertices)) for p in made.parts]
-        shape = replace(self.shapes[label], parts=tuple(parts))
+        shape = replace(self.solids[label].shape, parts=tuple(parts))
         if self.options.collision != "parts":
             (shape,) = decomposed([mesh], self.options.collision)
         scene = with_mesh(self.scene, label, mesh)
-        return replace(self, scene=scene, shapes={**self.shapes, label: shape})
+        return replace(self, scene=scene, solids=self.solids | {label: solid_of(mesh, shape)})
 
 
 def hanging(scene: Scene) -> frozenset[int]:
@@ -98,19 +100,28 @@ def hanging(scene: Scene) -> frozenset[int]:
     return frozenset(found)
 
 
+def levelled_bodies(given: CollidingScene) -> dict[int, Standing]:
+    """Label -> the object with a level underside."""
+    eye = given.scene.camera.position
+    return {label: levelled(given.standing(label), eye) for label in given.solids}
+
+
 def arranged(
-    given: CollidingScene, efforts: Mapping[int, int], still: Collection[int]
+    given: CollidingScene,
+    bodies: Mapping[int, Standing],
+    efforts: Mapping[int, int],
+    still: Collection[int],
 ) -> CollidingScene:
     """The scene with each object on a firm footing, and moved along its ray until it touches what
     it stands on, supporters first; not those that are ``still``. The ground is where most lower
-    ends are, for undersides that nobody sees have told its height before.
+    ends are, for undersides that nobody sees have told its height before. ``bodies``: as
+    ``levelled_bodies`` makes them.
     """
     scene = given.scene
     eye = scene.camera.position
     least = LEAST_DROP * span_of(scene.visible())
     moving = [i.label for i in _supporters_first(scene) if i.label not in still]
     on = {label: supported_by(scene, scene[label]) for label in moving}
-    bodies = {label: levelled(given.standing(label), eye) for label in moving}
     lows = [bodies[label].corners[:, 1].min() for label in moving if on[label] == GROUND]
     if lows:
         scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))

@@ -31,6 +31,15 @@ FRICTION = 0.8  # of all surfaces, about wood on wood or rubber on stone
 
 
 @dataclass(frozen=True, eq=False)
+class Solid:
+    """What physics asks of a mesh, in its own frame."""
+
+    shape: Decomposition
+    mass: MassProperties  # of density 1
+    remark: str = ""  # on the mass
+
+
+@dataclass(frozen=True, eq=False)
 class RigidBody:
     """One object of the scene."""
 
@@ -67,13 +76,26 @@ class Bodies:
         return np.eye(3)["xyz".index(self.up)]
 
 
+def solids_of(meshes: Sequence[trimesh.Trimesh], collision: str) -> list[Solid]:
+    """Meshes with what collides of them, as ``options.COLLISIONS`` names the ways, and their
+    masses. MissingExtraError when CoACD is needed and not there.
+    """
+    return [solid_of(mesh, shape) for mesh, shape in zip(meshes, decomposed(meshes, collision))]
+
+
+def solid_of(mesh: trimesh.Trimesh, shape: Decomposition) -> Solid:
+    """A mesh of which it is known what collides."""
+    vertices = np.asarray(mesh.vertices, dtype=np.float64)
+    hull = convex_part(vertices, least_thickness(vertices), most=len(vertices))
+    return Solid(shape, *mesh_mass(vertices, np.asarray(mesh.faces), hull, density=1.0))
+
+
 def bodies_of(
     scaled: ScaledScene,
     options: SimulationOptions,
-    shapes: Sequence[Decomposition] | None = None,
+    solids: Sequence[Solid] | None = None,
 ) -> Bodies:
-    """Rigid bodies of the visible instances; ``shapes``: what collides of each, where that is known
-    already, in the meshes' frames.
+    """Rigid bodies of the visible instances; ``solids``: theirs, where they are known already.
 
     InputError for what names nothing or weighs nothing; MissingExtraError when convex parts are
     asked for without CoACD.
@@ -85,16 +107,18 @@ def bodies_of(
     static = labels_of(scene, options.static, "--static")
     for instance in scene.instances:
         check_mesh(instance.mesh, f"the mesh of instance {instance.label}")
-    if shapes is None:
-        shapes = decomposed([instance.mesh for instance in scene.instances], options.collision)
+    if solids is None:
+        solids = solids_of([instance.mesh for instance in scene.instances], options.collision)
     remarks = [*scaled.remarks]
     bodies = []
-    for instance, shape in zip(scene.instances, shapes):
+    for instance, solid in zip(scene.instances, solids):
         pose, body_from_mesh = _placed(scene, instance, options.up)
-        parts = tuple(part.transformed(body_from_mesh) for part in shape.parts)
+        parts = tuple(part.transformed(body_from_mesh) for part in solid.shape.parts)
         visual = _visual(instance, body_from_mesh)
-        mass, remark = _mass(visual, masses.get(instance.label), options.density)
-        said = filter(None, [shape.remark, remark])
+        found = solid.mass.transformed(body_from_mesh)
+        kilograms = masses.get(instance.label, options.density * found.mass)
+        mass, raised = found.of_mass(kilograms).acceptable()
+        said = filter(None, [solid.shape.remark, solid.remark, raised])
         remarks += [f"{instance.node_name}: {text}" for text in said]
         body = RigidBody(
             instance.label,
@@ -147,16 +171,6 @@ def _visual(instance: Instance, linear: np.ndarray) -> trimesh.Trimesh:
     if np.linalg.det(linear) < 0:
         faces = faces[:, ::-1]
     return mesh_with(vertices, faces, appearance_of(instance.mesh))
-
-
-def _mass(
-    visual: trimesh.Trimesh, given: float | None, density: float
-) -> tuple[MassProperties, str]:
-    vertices = np.asarray(visual.vertices)
-    hull = convex_part(vertices, least_thickness(vertices), most=len(vertices))
-    found, remark = mesh_mass(vertices, np.asarray(visual.faces), hull, density)
-    accepted, more = (found if given is None else found.of_mass(given)).acceptable()
-    return accepted, "; ".join(filter(None, [remark, more]))
 
 
 def _kilograms(value: Any) -> float:

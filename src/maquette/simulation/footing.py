@@ -45,7 +45,8 @@ class Standing:
     @property
     def centre(self) -> np.ndarray:
         """(3,) of mass, of even density."""
-        hull = convex_part(self.vertices, least_thickness(self.vertices), len(self.vertices))
+        corners = self.corners
+        hull = convex_part(corners, least_thickness(corners), most=len(corners))
         found, _ = mesh_mass(self.vertices, self.faces, hull, density=1.0)
         return found.centre
 

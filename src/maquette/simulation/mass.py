@@ -40,6 +40,14 @@ class MassProperties:
         """The same shape with another mass."""
         return MassProperties(mass, self.centre, self.inertia * (mass / self.mass))
 
+    def transformed(self, linear: np.ndarray) -> MassProperties:
+        """Of the same density under a linear map (3, 3), a mirror image or a stretch, too."""
+        size = abs(float(np.linalg.det(linear)))
+        moments = np.trace(self.inertia) / 2 * np.eye(3) - self.inertia
+        mapped = size * linear @ moments @ linear.T
+        inertia = np.trace(mapped) * np.eye(3) - mapped
+        return MassProperties(size * self.mass, linear @ self.centre, inertia)
+
     def acceptable(self) -> tuple[MassProperties, str]:
         """The same, at least as heavy as simulators want it, and a remark if it was not."""
         found = self if self.mass >= LEAST_MASS else self.of_mass(LEAST_MASS)

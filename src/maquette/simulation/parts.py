@@ -2,8 +2,9 @@
 2022), in a process of its own, for on some meshes it fails in ways that end the process.
 
 Parts are kept in the user's cache under the sum of the mesh and of the settings, so a scene is
-decomposed once. What fails or takes too long is tried again on a closed surface, then becomes a
-hull; a remark says so.
+decomposed once. The surface is decomposed as it is, for closing it first takes five times as long
+and makes it thicker; where that fails or its parts do not hold all of the surface, it is closed.
+What fails all the same or takes too long becomes a hull; a remark says so.
 """
 
 from __future__ import annotations
@@ -27,10 +28,17 @@ from pathlib import Path
 import fast_simplification
 import numpy as np
 import trimesh
+from scipy.spatial import ConvexHull
 
 from maquette.errors import require_extra
 from maquette.output import atomic_write
-from maquette.simulation.hulls import ConvexPart, box_part, convex_part, least_thickness
+from maquette.simulation.hulls import (
+    THINNEST,
+    ConvexPart,
+    box_part,
+    convex_part,
+    least_thickness,
+)
 
 SECONDS = 30  # of the processor that one object may take, so that a busy machine makes the same
 PATIENCE = 600.0  # seconds until a process that gets no processor is ended
@@ -47,7 +55,8 @@ SETTINGS = {
     "max_ch_vertex": 64,
 }
 UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # not there, or not whole
-RETRIES = ("auto", "on")  # how the surface is closed before it is decomposed
+RETRIES = ("off", "on")  # whether the surface is closed before it is decomposed
+OUTSIDE = 0.02  # of the object's side that its surface may be outside of all parts
 
 logger = logging.getLogger(__name__)
 
@@ -174,9 +183,19 @@ def _tried(vertices: np.ndarray, faces: np.ndarray) -> list[np.ndarray] | None:
             found = _run(vertices, faces, mode)
         except TimeoutError:
             return None  # closing the surface first only takes longer
-        if found:
+        if found and _hold(found, vertices):
             return found
     return None
+
+
+def _hold(parts: Sequence[np.ndarray], points: np.ndarray) -> bool:
+    """Whether each of points (N, 3) is in one of the hulls of corners, or near it."""
+    outside = np.full(len(points), np.inf)
+    for corners in parts:
+        planes = ConvexHull(convex_part(corners, THINNEST).vertices).equations
+        beyond = points @ planes[:, :3].T + planes[:, 3]
+        outside = np.minimum(outside, beyond.max(1))
+    return bool(outside.max() < OUTSIDE)
 
 
 def cache_folder() -> Path:

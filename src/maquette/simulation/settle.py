@@ -25,10 +25,12 @@ from maquette.simulation.arrange import (
     CollidingScene,
     arranged,
     hanging,
+    levelled_bodies,
     with_mesh,
     with_room,
 )
-from maquette.simulation.parts import decomposed, remember
+from maquette.simulation.bodies import solids_of
+from maquette.simulation.parts import remember
 from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
 
@@ -87,8 +89,8 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     visible = scene.visible().instances
     if not visible:
         raise InputError("the scene has no visible object that could settle")
-    parts = decomposed([instance.mesh for instance in visible], options.collision)
-    given = CollidingScene(scene, {i.label: part for i, part in zip(visible, parts)}, options)
+    solids = solids_of([instance.mesh for instance in visible], options.collision)
+    given = CollidingScene(scene, {i.label: solid for i, solid in zip(visible, solids)}, options)
     hung = hanging(scene)
     held = hung | labels_of(scene, options.static, "--static")
     tried, remarks = _until_at_rest(given, held)
@@ -104,8 +106,10 @@ def _until_at_rest(given: CollidingScene, held: frozenset[int]) -> tuple[_Round,
     kept: set[int] = set()
     efforts: dict[int, int] = {}
     looks = _agreement(given.scene)
+    bodies = levelled_bodies(given)
     while True:
-        start = with_room(arranged(given, efforts, held | kept), held | kept)
+        still = held | kept
+        start = with_room(arranged(given, bodies, efforts, still), still)
         tried = _try(start, held | unsteady | kept)
         wanting = _first(start.scene, tried.fallen) or _first(start.scene, tried.leaning)
         wider = [label for label in wanting if efforts.get(label, 0) + 1 < len(REACHES)]
@@ -206,9 +210,9 @@ def _reported(
     remarks: Mapping[int, str],
 ) -> SettledScene:
     after = _moved(tried)
-    for label, shape in tried.start.shapes.items():
+    for label, solid in tried.start.solids.items():
         if tried.start.options.collision == "parts":
-            remember(after[label].mesh, tried.start.scene[label].mesh, shape)
+            remember(after[label].mesh, tried.start.scene[label].mesh, solid.shape)
     looks_before = _agreement(before)
     looks_after = _agreement(after)
     rows = []

@@ -6,7 +6,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from maquette import __version__
-from maquette.app import examples, jobs, masks, options, reference, samples, scene_files
+from maquette.app import (
+    examples,
+    finders,
+    jobs,
+    masks,
+    options,
+    reference,
+    samples,
+    scene_files,
+)
 from maquette.app.routes.common import (
     FOREVER,
     CrewHere,
@@ -35,6 +44,7 @@ def config(studio: StudioHere, crew: CrewHere) -> JsonObject:
         "limits": limits,
     }
     shown["options"] = options.offered(known)
+    shown["finders"] = finders.offered()
     shown["mask_forms"] = _forms("form", masks.FORMS)
     formats = _forms("format", scene_files.FORMATS)
     shown["scene_formats"] = [

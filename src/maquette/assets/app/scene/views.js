@@ -51,7 +51,7 @@ function createViewer(host, label) {
 function ensureLeft() {
   if (left || byId("view-a").firstChild) return;
   left = createViewer(byId("view-a"), "3D view of the scene");
-  left?.on("transform", (label, matrix) => edit({ kind: "transform", label, world_from_instance: matrix }));
+  left?.on("transform", (label, matrix) => edit({ kind: "transform", label, world_from_instance: matrix, carry: true }));
   left?.on("photo", (inPhotoView) => store.set({ inPhotoView }));
   left?.on("turn", (turning) => store.set({ turning }));
   mountInset();
