@@ -14,6 +14,7 @@ from maquette.serve.maker import Maker
 from maquette.serve.settings import ServeSettings
 from maquette.serve.shared import joined
 from tests.app.live import Live, fake_worker, label_png, picture
+from tests.serve.conftest import KINDS
 
 
 class Served(Live):
@@ -28,10 +29,19 @@ class Served(Live):
         self.maker.stop()
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
+@pytest.fixture(scope="module", params=KINDS)
+def served(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("served")
-    settings = ServeSettings(root / "data", port=0, queue=2, workers=1)
+    address = None
+    if request.param == "postgresql":
+        address = request.getfixturevalue("postgres").create("served")
+    settings = ServeSettings(
+        root / "data",
+        port=0,
+        queue=2,
+        workers=1,
+        database=address,
+    )
     with Served(settings, fake_worker(root / "template")) as live:
         yield live
 

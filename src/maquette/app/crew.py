@@ -134,6 +134,10 @@ class Member(threading.Thread):
                 pause = LONGEST_PAUSE
             if pause > FIRST_PAUSE:
                 self.crew.stopping.wait(pause)
+        self.end()
+
+    def end(self) -> None:
+        """End the process, and all that leads to it."""
         self.kill()
         self._end_pipes()
 

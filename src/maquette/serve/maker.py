@@ -33,6 +33,7 @@ class Maker:
         (self._member,) = self._crew.members
         self._turn = threading.Lock()
         if not self._member.begin():
+            self.stop()
             raise MaquetteError("the worker process does not start; look at its output")
         threading.Thread(target=self._give_signs, daemon=True).start()
 
@@ -48,7 +49,7 @@ class Maker:
     def stop(self) -> None:
         """End the process and let go of the database."""
         self._crew.stopping.set()
-        self._member.kill()
+        self._member.end()
         self._crew.studio.close()
 
     def _give_signs(self) -> None:
