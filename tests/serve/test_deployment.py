@@ -40,8 +40,8 @@ def test_there_is_a_worker_for_each_card_unless_told_otherwise(
 def test_more_workers_than_there_is_room_for_are_refused(tmp_path):
     with pytest.raises(InputError, match="--workers 5: the cluster has room for 4"):
         _sized(ServeSettings(tmp_path, workers=5, num_cpus=2), COMPUTERS)
-    with pytest.raises(InputError, match="0 graphics cards"):
-        _sized(ServeSettings(tmp_path, num_gpus=1.0), COMPUTERS)
+    with pytest.raises(InputError, match="--workers 1: the cluster has room for 0"):
+        _sized(ServeSettings(tmp_path, workers=1, num_gpus=1.0), COMPUTERS)
 
 
 def test_workers_stay_or_scale(tmp_path):

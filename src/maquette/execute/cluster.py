@@ -142,9 +142,9 @@ def connected(
         _require_version(ray)
         for folder in shared:
             _require_shared(ray, Path(folder))
-        most = fitting(ray.cluster_resources(), threads, cluster.gpus)
+        fitting = _fitting(ray.cluster_resources(), threads, cluster.gpus)
         needs = {"num_cpus": threads, "num_gpus": cluster.gpus}
-        workers = ClusterWorkers(ray, min(jobs or most, most), needs, prepare)
+        workers = ClusterWorkers(ray, min(jobs or fitting, fitting), needs, prepare)
         try:
             yield workers
         finally:
@@ -163,13 +163,12 @@ def _ray() -> Any:
 
 def _connect(ray: Any, address: str) -> None:
     """Join a cluster, or start one. InputError when nobody answers."""
-    where = None if address == LOCAL else address
     host, _, port = address.partition(":")
     try:
         if port.isdigit():  # Ray itself tries for a minute, and ends the process then
             socket.create_connection((host, int(port)), PATIENCE).close()
         ray.init(
-            where,
+            address,  # Ray, too, says local for a cluster of its own
             log_to_driver=False,
             logging_level="ERROR",
             include_dashboard=False,
@@ -233,7 +232,7 @@ def _require_shared(ray: Any, folder: Path) -> None:
         )
 
 
-def fitting(resources: dict[str, float], threads: int, gpus: float) -> int:
+def _fitting(resources: dict[str, float], threads: int, gpus: float) -> int:
     """How many workers a cluster can hold at a time. InputError when none."""
     there = int(resources.get("CPU", 0) // threads)
     if gpus > 0:

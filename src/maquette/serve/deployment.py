@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from maquette.app.server import announcement, listen
 from maquette.errors import InputError, MaquetteError
-from maquette.execute.cluster import Cluster, connected, fitting
+from maquette.execute.cluster import Cluster, connected
 from maquette.masks.propose import MaskProposer
 from maquette.serve.gate import gate
 from maquette.serve.maker import Maker
@@ -65,8 +65,10 @@ def _sized(settings: ServeSettings, there: dict[str, float]) -> ServeSettings:
     each = settings.num_gpus
     if each is None:
         each = min(1.0, float(cards))
-    room = fitting(there, settings.num_cpus, each)
-    count = settings.workers or (room if each else 1)
+    room = int(there.get("CPU", 0) // settings.num_cpus)
+    if each:
+        room = min(room, int(cards / each))
+    count = settings.workers or (max(room, 1) if each else 1)
     if count > room:
         raise InputError(f"--workers {count}: the cluster has room for {room}")
     return dataclasses.replace(settings, workers=count, num_gpus=each)
