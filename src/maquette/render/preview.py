@@ -337,7 +337,7 @@ def _expected(scene: Scene, width: int) -> Image.Image | None:
     """What to expect of each shape: a dot of its mask's colour, the number in its mask, its name,
     its F-score in per cent, and what speaks against it. None where nothing is known.
     """
-    known = [one for one in scene.instances if one.estimate is not None]
+    known = [(one, one.estimate) for one in scene.instances if one.estimate is not None]
     if not known:
         return None
     columns = max(1, width // ENTRY)
@@ -347,16 +347,16 @@ def _expected(scene: Scene, width: int) -> Image.Image | None:
     font = ImageFont.load_default(size=17)
     pen.text((4, LEGEND // 2), EXPECTED, font=font, fill=FAINT, anchor="lm")
     dot = _rounded(DOT, DOT, DOT // 2)
-    for index, one in enumerate(known):
+    for index, (one, estimate) in enumerate(known):
         column, row = divmod(index, rows)
         x = 4 + column * width // columns
         y = (row + 1) * LEGEND + LEGEND // 2
         picture.paste(instance_color(one.label), (x, y - DOT // 2), dot)
         shown = f"{one.label} {one.name[:NAME]}".strip()
-        score = f"{shown}  {100 * one.estimate.f_score:.0f} %"
+        score = f"{shown}  {100 * estimate.f_score:.0f} %"
         pen.text((x + 2 * DOT, y), score, font=font, fill=INK, anchor="lm")
         end = x + 3 * DOT + font.getlength(score)
-        pen.text((end, y), one.estimate.reason, font=font, fill=FAINT, anchor="lm")
+        pen.text((end, y), estimate.reason, font=font, fill=FAINT, anchor="lm")
     return picture
 
 
