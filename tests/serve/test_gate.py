@@ -103,6 +103,32 @@ def test_one_call_with_photo_and_masks(served):
     assert served.follow(answer.json["id"])["state"] == "done"
 
 
+@pytest.mark.tools
+def test_a_database_that_goes_away_is_503_and_everything_goes_on_afterwards(tmp_path, postgres):
+    settings = ServeSettings(
+        tmp_path / "data",
+        port=0,
+        workers=1,
+        database=postgres.create("gone"),
+    )
+    with Served(settings, fake_worker(tmp_path / "template")) as live:
+        before = live.job()
+        photo = live.photo()
+        running = live.job(photo, wait=False, steps=100)
+        address = f"/api/jobs/{running['id']}"
+        while live.get(address).json["state"] != "running":
+            time.sleep(0.01)
+        postgres.stop("immediate")
+        refused = live.post("/api/jobs", {"photo": photo})
+        assert (refused.status, refused.code) == (503, "busy"), refused.body
+        assert int(refused.headers["retry-after"]) >= 1 and "postgres" not in refused.message
+        postgres.start()
+        assert live.get(address).json["state"] == "running"
+        assert live.post(f"{address}/cancel").json["state"] == "cancelled"
+        assert live.get(f"/api/jobs/{before['id']}").json == before
+        assert live.job(photo)["state"] == "done"
+
+
 def test_a_job_for_which_nobody_was_called_is_found(tmp_path, monkeypatch):
     """As after the end of the gate that took it."""
     monkeypatch.setattr("maquette.serve.gate.ROUND", 0.05)

@@ -31,8 +31,8 @@ def test_they_say_what_waits_and_what_has_ended(join, template):  # noqa: F811
         ("maquette_jobs_finished_total", "cancelled"): 0,
         ("maquette_jobs_finished_total", "interrupted"): 0,
         ("maquette_workers", "busy"): 2,
-        ("maquette_stage_seconds_sum", "sample"): 1.5,
-        ("maquette_stage_seconds_count", "sample"): 1,
+        ("maquette_stage_seconds_total", "sample"): 1.5,
+        ("maquette_stages_total", "sample"): 1,
     }
     assert parsed(text_of(studio, ["busy", "busy"])) == expected
     jobs.delete(studio, done["id"])

@@ -1,6 +1,7 @@
 """A database and a folder that belong together, or a refusal in one line."""
 
 import dataclasses
+import time
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -50,6 +51,10 @@ def test_the_app_and_a_cluster_are_not_on_one_folder_at_a_time(tmp_path):
         Studio.open(ServerSettings(tmp_path))
     shared.close()
     alone = Studio.open(ServerSettings(tmp_path))  # and one after the other on the same
+    start = time.monotonic()
+    with pytest.raises(InputError, match="another maquette app"):
+        joined(ServeSettings(tmp_path))
+    assert time.monotonic() - start < 15
     alone.close()
     joined(ServeSettings(tmp_path)).close()
 

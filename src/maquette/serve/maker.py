@@ -61,12 +61,13 @@ class Maker:
     def _give_sign(self) -> None:
         store = self._crew.studio.store
         clock = store.database.clock
+        able = json.dumps(self._crew.capabilities())
         store.run(
             "INSERT INTO workers (id, state, capabilities, seen) "
             f"VALUES (:id, :state, :capabilities, {clock}) ON CONFLICT (id) DO UPDATE "
             "SET state = excluded.state, seen = excluded.seen",
             id=self._name,
             state=self._member.state,
-            capabilities=json.dumps(self._crew.capabilities()),
+            capabilities=able,
         )
         store.run(f"DELETE FROM workers WHERE seen < {clock} - :kept", kept=REMEMBERED)

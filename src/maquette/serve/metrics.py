@@ -4,10 +4,13 @@ take. All of it is read from the database, so every replica says the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
+from maquette.app import jobs
 from maquette.app.jobs import FINAL, OPEN
 from maquette.app.routes.common import CrewHere, StudioHere
 from maquette.app.studio import Studio
@@ -25,26 +28,41 @@ def metrics(studio: StudioHere, crew: CrewHere) -> Response:
 
 def text_of(studio: Studio, workers: list[str]) -> str:
     """The metrics; ``workers``: what each of them does."""
+    return "".join(metric.text() for metric in _found(studio, workers))
+
+
+def _found(studio: Studio, workers: list[str]) -> Iterator[Metric]:
     rows = studio.store.all("SELECT state, count(*) AS n FROM jobs GROUP BY state")
-    count = {row["state"]: row["n"] for row in rows}
-    tallies = {row["name"]: row for row in studio.store.all("SELECT * FROM tallies")}
-    ended = {state: tallies.get(f"jobs {state}", {}).get("number", 0) for state in FINAL}
-    lines = [
-        *_metric("maquette_jobs", "gauge", "Jobs that wait and run."),
-        *(f'maquette_jobs{{state="{state}"}} {count.get(state, 0)}' for state in OPEN),
-        *_metric("maquette_jobs_finished_total", "counter", "Jobs that have ended."),
-        *(f'maquette_jobs_finished_total{{state="{state}"}} {n}' for state, n in ended.items()),
-        *_metric("maquette_workers", "gauge", "Workers that give signs."),
-        *(f'maquette_workers{{state="{s}"}} {workers.count(s)}' for s in sorted(set(workers))),
-        *_metric("maquette_stage_seconds", "summary", "Seconds of a stage of a job."),
-    ]
-    for name, row in sorted(tallies.items()):
-        kind, _, stage = name.partition(" ")
-        if kind == "seconds":
-            lines.append(f'maquette_stage_seconds_sum{{stage="{stage}"}} {row["total"]}')
-            lines.append(f'maquette_stage_seconds_count{{stage="{stage}"}} {row["number"]}')
-    return "\n".join(lines) + "\n"
+    now = {state: 0 for state in OPEN} | {row["state"]: row["n"] for row in rows}
+    tallies = studio.store.all("SELECT * FROM tallies")
+    numbers = {row["name"]: row["number"] for row in tallies}
+    stages = {
+        row["name"].removeprefix(jobs.STAGE): row
+        for row in tallies
+        if row["name"].startswith(jobs.STAGE)
+    }
+    yield Metric("jobs", "gauge", "state", {state: now[state] for state in OPEN})
+    yield Metric("workers", "gauge", "state", Counter(workers))
+    ended = {state: numbers.get(jobs.JOBS + state, 0) for state in FINAL}
+    yield Metric("jobs_finished_total", "counter", "state", ended)
+    for column, name in (("number", "stages_total"), ("total", "stage_seconds_total")):
+        each = {stage: row[column] for stage, row in stages.items()}
+        yield Metric(name, "counter", "stage", each)
 
 
-def _metric(name: str, kind: str, about: str) -> Iterable[str]:
-    return f"# HELP {name} {about}", f"# TYPE {name} {kind}"
+@dataclass(frozen=True)
+class Metric:
+    """Numbers of one kind, told apart by one label."""
+
+    name: str
+    kind: str
+    label: str
+    values: Mapping[str, float]
+
+    def text(self) -> str:
+        """The lines of the metric."""
+        name = f"maquette_{self.name}"
+        lines = [f"# TYPE {name} {self.kind}\n"]
+        for key, value in self.values.items():
+            lines.append(f'{name}{{{self.label}="{key}"}} {value}\n')
+        return "".join(lines)
