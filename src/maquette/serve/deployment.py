@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -80,6 +81,7 @@ def _run(
     proposer: MaskProposer,
 ) -> None:
     ray_serve = importlib.import_module("ray.serve")
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray_serve.start(
         http_options={"host": settings.host.strip("[]"), "port": settings.port},
         logging_config=LOGS,
