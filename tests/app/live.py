@@ -57,7 +57,7 @@ class Live:
         self.settings = settings
         self.socket = socket.create_server((settings.host, 0))
         self.port = self.socket.getsockname()[1]
-        self.app = create_app(Studio.open(settings, finders or Finders()), worker)
+        self.app = self.create(settings, worker, finders or Finders())
         config = configuration(self.app, settings.limits)
         config.log_level = "critical"
         self.server = uvicorn.Server(config)
@@ -66,6 +66,9 @@ class Live:
         while not self.server.started:
             assert self.thread.is_alive(), "the server did not start"
             time.sleep(0.005)
+
+    def create(self, settings, worker, finders):
+        return create_app(Studio.open(settings, finders), worker)
 
     def stop(self):
         self.server.should_exit = True
@@ -197,17 +200,24 @@ def start(root: Path, worker=None, finders=None, **changes) -> Live:
     """A server on a folder; with the fake worker unless told otherwise."""
     data = root / "data"
     template = root / "template"
-    if worker is None:
-        if not template.exists():
-            write_template(template)
-        worker = [
-            sys.executable,
-            "-I",
-            str(Path(__file__).with_name("fake_worker.py")),
-            str(template),
-            temporary_path(root).name.split("-")[1],
-        ]
-    return Live(ServerSettings(**{"data": data, "port": 0, **changes}), worker, finders)
+    return Live(
+        ServerSettings(**{"data": data, "port": 0, **changes}),
+        worker or fake_worker(template),
+        finders,
+    )
+
+
+def fake_worker(template: Path) -> list[str]:
+    """The command of a worker that hands out a small scene."""
+    if not template.exists():
+        write_template(template)
+    return [
+        sys.executable,
+        "-I",
+        str(Path(__file__).with_name("fake_worker.py")),
+        str(template),
+        temporary_path(template).name.split("-")[1],
+    ]
 
 
 def write_template(folder: Path) -> None:

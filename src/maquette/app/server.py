@@ -109,19 +109,26 @@ def serve(
     """Run a server until it is interrupted. InputError when the address or the data folder cannot
     be used, OutputError for the latter.
     """
-    with _listen(settings) as listener:
+    with listen(settings) as listener:
         app = create_app(Studio.open(settings, finders))
         server = uvicorn.Server(configuration(app, settings.limits))
-        entrance = _entrance(settings, listener.getsockname()[1])
-        announce(f"maquette app: {entrance}\ndata: {settings.data}\nstop with Ctrl-C")
-        if not is_loopback(settings.host):
-            announce(
-                "other machines can reach it, with this token; the connection is not encrypted, "
-                "so use it in networks you trust"
-            )
+        port = listener.getsockname()[1]
+        announce(announcement("maquette app", settings, port))
+        entrance = _entrance(settings, port)
         if open_browser:
             threading.Timer(0.5, webbrowser.open, (entrance,)).start()
         server.run(sockets=[listener])
+
+
+def announcement(command: str, settings: ServerSettings, port: int) -> str:
+    """What is said at a start: the address that opens the page, and who can come."""
+    said = [f"{command}: {_entrance(settings, port)}", f"data: {settings.data}", "stop with Ctrl-C"]
+    if not is_loopback(settings.host):
+        said.append(
+            "other machines can reach it, with this token; the connection is not encrypted, "
+            "so use it in networks you trust"
+        )
+    return "\n".join(said)
 
 
 def _entrance(settings: ServerSettings, port: int) -> str:
@@ -152,7 +159,8 @@ def configuration(app: FastAPI, limits: Limits) -> uvicorn.Config:
     )
 
 
-def _listen(settings: ServerSettings) -> socket.socket:
+def listen(settings: ServerSettings) -> socket.socket:
+    """A socket at the address. InputError when that cannot be had."""
     host = settings.host.strip("[]")
     try:
         found = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)[0]

@@ -219,13 +219,12 @@ def _ray() -> Any:
 
 def _connect(ray: Any, address: str) -> None:
     """Join a cluster, or start one. InputError when nobody answers."""
-    where = None if address == LOCAL else address
     host, _, port = address.partition(":")
     try:
         if port.isdigit():  # Ray itself tries for a minute, and ends the process then
             socket.create_connection((host, int(port)), PATIENCE).close()
         ray.init(
-            where,
+            address,  # Ray, too, says local for a cluster of its own
             log_to_driver=False,
             logging_level="ERROR",
             include_dashboard=False,
