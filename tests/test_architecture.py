@@ -48,6 +48,7 @@ ORDER = (
     "train",
     "evaluate",
     "app",
+    "serve",
     "cli",
 )
 FACADE = {

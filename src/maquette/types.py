@@ -44,9 +44,8 @@ class Camera:
     """A pinhole camera without distortion."""
 
     intrinsics: np.ndarray  # (3, 3) float64, pixels
-    world_from_camera: (
-        np.ndarray
-    )  # (4, 4) float64, rigid; world = the scene frame unless said otherwise
+    # (4, 4) float64, rigid; world = the scene frame unless said otherwise
+    world_from_camera: np.ndarray
     width: int  # pixels
     height: int  # pixels
 
@@ -117,20 +116,17 @@ class Instance:
     """
 
     label: int
-    mesh: (
-        trimesh.Trimesh
-    )  # vertices in the instance frame (box centred on 0), vertex colours sRGB uint8 RGBA
+    # vertices in the instance frame (box centred on 0), vertex colours sRGB uint8 RGBA
+    mesh: trimesh.Trimesh
     world_from_instance: np.ndarray  # (4, 4) float64, a similarity; world = the scene frame
     seed: int  # of this instance's noise
-    confidence: float = float(
-        "nan"
-    )  # IoU of the projected silhouette with the input mask, in [0, 1]; nan = not checked
+    # IoU of the projected silhouette with the input mask, in [0, 1]; nan = not checked
+    confidence: float = float("nan")
     name: str = ""  # free text, of the mask
     node: str = ""  # glTF node name; empty = instance_<label>. See node_names
     warnings: tuple[str, ...] = ()
-    state: dict[str, np.ndarray] = field(
-        default_factory=dict
-    )  # what regenerate() needs, e.g. the instance's cube; arrays only
+    # what regenerate() needs, e.g. the instance's cube; arrays only
+    state: dict[str, np.ndarray] = field(default_factory=dict)
     hidden: bool = (
         False  # kept in the scene document, left out of pictures and of files for other programs
     )
@@ -184,13 +180,11 @@ class Scene:
     ground_height: float = -0.5  # y of the ground plane in the scene frame
     frame: str = "view-centric"  # or "canonical"
     metres_per_unit: float | None = None  # None = unknown scale
-    provenance: dict[str, Any] = field(
-        default_factory=dict
-    )  # method, checkpoint, options, seconds, ...; JSON types only
+    # method, checkpoint, options, seconds, ...; JSON types only
+    provenance: dict[str, Any] = field(default_factory=dict)
     input: SceneInput | None = None  # kept for regenerate() and the preview
-    supports: Mapping[int, Support] = field(
-        default_factory=dict
-    )  # label -> what the instance stands on; a label that is missing is not known
+    # label -> what the instance stands on; a label that is missing is not known
+    supports: Mapping[int, Support] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         names = [i.node_name for i in self.instances[:SHOWN]]

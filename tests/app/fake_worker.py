@@ -40,8 +40,7 @@ def say(what, **values):
     sys.stdout.flush()
 
 
-def save(folder, labels):
-    result = folder / "result"
+def save(result, labels):
     shutil.copytree(TEMPLATE, result)
     document = json.loads((result / "scene.json").read_text())
     pattern = document["instances"][0]
@@ -93,7 +92,7 @@ def work(request):
         )
         if steps == 97:
             os.kill(os.getpid(), signal.SIGKILL)
-    save(folder, labels)
+    save(Path(request["result"]), labels)
     say("done", seconds={"sample": 0.01}, failures=[], warnings=["it is fake"])
 
 

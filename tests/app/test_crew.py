@@ -1,6 +1,8 @@
 """Workers: several at once, back after every death, and the app says so while none can start."""
 
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,20 @@ def test_without_a_worker_jobs_wait_and_the_rest_works(tmp_path):
         with pytest.raises(Problem, match="worker does not start") as caught:
             live.app.state.crew.capabilities(patience=0.05)
         assert caught.value.status == 503
+
+
+def test_nobody_who_waits_for_the_first_worker_keeps_a_server_from_stopping(tmp_path):
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    live = start(tmp_path, worker=sleeper)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(live.get("/api/config")))
+    asking.start()
+    time.sleep(0.3)
+    begin = time.monotonic()
+    live.stop()
+    asking.join(10)
+    assert time.monotonic() - begin < 20
+    assert not asking.is_alive()
 
 
 def test_weights_are_passed_on_as_whole_paths(tmp_path, monkeypatch):

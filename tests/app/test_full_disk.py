@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from maquette.app import store
+from maquette.app import databases
 from maquette.app.settings import ServerSettings
 from maquette.app.spare import Spare
 from maquette.app.studio import Studio
@@ -93,8 +93,13 @@ class NoRoom(sqlite3.Connection):
 
     is_full = staticmethod(lambda: False)
 
+    def cursor(self, factory=None):
+        return super().cursor(RoomlessCursor)
+
+
+class RoomlessCursor(sqlite3.Cursor):
     def execute(self, statement, *values):
-        if statement.startswith(("INSERT", "UPDATE", "DELETE")) and self.is_full():
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")) and NoRoom.is_full():
             raise sqlite3.OperationalError("database or disk is full")
         return super().execute(statement, *values)
 
@@ -104,7 +109,7 @@ def fill(monkeypatch, tmp_path):
     """Let the disk be full: nothing can be written while the spare room is kept."""
     connect = sqlite3.connect
     monkeypatch.setattr(
-        store.sqlite3, "connect", lambda *a, **options: connect(*a, factory=NoRoom, **options)
+        databases.sqlite3, "connect", lambda *a, **options: connect(*a, factory=NoRoom, **options)
     )
     spare = tmp_path / "data" / "maquette.sqlite3-spare"
 

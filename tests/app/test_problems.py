@@ -4,6 +4,7 @@ import errno
 import sqlite3
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from maquette.app.problems import Problem, busy, conflict, problem_of
 from maquette.errors import CheckpointError, InputError, OutputError
@@ -23,6 +24,10 @@ def test_every_error_has_a_status_and_keeps_its_message(error, status, code):
     assert (problem.status, problem.code, problem.body()["error"]["message"]) == (status, code, "a")
 
 
+def of_database(said):
+    return OperationalError("SELECT 1", {}, sqlite3.OperationalError(said))
+
+
 def raised_by(cause):
     error = OutputError("/srv/data/photos/x.png: cannot be written")
     error.__cause__ = cause
@@ -34,8 +39,8 @@ def raised_by(cause):
     [
         (OSError(errno.ENOSPC, "No space left on device", "/srv/data/x"), "full"),
         (raised_by(OSError(errno.EDQUOT, "Disk quota exceeded", "/srv/data/x")), "full"),
-        (sqlite3.OperationalError("database or disk is full"), "full"),
-        (sqlite3.OperationalError("disk I/O error"), "failed"),
+        (of_database("database or disk is full"), "full"),
+        (of_database("disk I/O error"), "failed"),
         (OSError(errno.EROFS, "Read-only file system", "/srv/data/x"), "failed"),
         (raised_by(OSError(errno.EIO, "Input/output error", "/srv/data/x")), "failed"),
     ],

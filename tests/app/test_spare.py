@@ -1,13 +1,14 @@
 """Room that is kept, lent and kept again."""
 
 import errno
-import sqlite3
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from maquette.app.problems import Problem
 from maquette.app.spare import SPARE_BYTES, Spare
 from maquette.errors import OutputError
+from tests.app.test_problems import of_database
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_without_room_nothing_is_kept_and_nothing_new_is_taken(tmp_path):
     [
         OSError(errno.ENOSPC, "no space left"),
         OSError(errno.EDQUOT, "quota exceeded"),
-        sqlite3.OperationalError("database or disk is full"),
+        of_database("database or disk is full"),
     ],
 )
 def test_a_change_gets_the_room_when_it_needs_it(spare, full):
@@ -70,6 +71,6 @@ def test_a_change_gets_the_room_when_it_needs_it(spare, full):
 
 def test_other_errors_cost_no_room(spare):
     spare.make()
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
-        spare.lend(lambda: (_ for _ in ()).throw(sqlite3.OperationalError("database is locked")))
+    with pytest.raises(OperationalError, match="locked"):
+        spare.lend(lambda: (_ for _ in ()).throw(of_database("database is locked")))
     assert spare.make()

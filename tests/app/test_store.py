@@ -38,7 +38,7 @@ def test_rows_come_back_as_they_went_in(store):
         and store.update("photos", "zz", name="m") == 0
     )
     assert store.one("SELECT name, notes FROM photos") == {"name": "m", "notes": []}
-    assert store.one("SELECT * FROM photos WHERE id = ?", "b") is None
+    assert store.one("SELECT * FROM photos WHERE id = :id", id="b") is None
 
 
 def test_a_transaction_that_fails_leaves_nothing_however_deep(store):

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from maquette.checkpoints.catalogue import RELEASES, release
+from maquette.checkpoints.catalogue import HUB_MODELS, RELEASES, hub_folder, release
 from maquette.errors import InputError
 
 FILES = [(r.name, s.repository, f) for r in RELEASES for s in r.sources for f in s.files]
@@ -67,3 +67,17 @@ def test_one_repository_is_pinned_once():
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(InputError, match="trellis-iscene"):
         release("dall-e")
+
+
+@pytest.mark.parametrize("wanted", ["depth", "masks", "boxes"])
+@pytest.mark.parametrize("name", ["nonsense", "sam2.1", "moge-2-vits"])
+def test_whoever_wants_depth_is_not_offered_masks(wanted, name, tmp_path):
+    there = {found.name: found.gives for found in HUB_MODELS}
+    with pytest.raises(InputError) as refused:
+        hub_folder(name, tmp_path, gives=wanted)
+    if there.get(name) == wanted:
+        assert f"models fetch {name}" in str(refused.value)
+        return
+    listed = str(refused.value).partition(": ")[2]
+    for other, gives in there.items():
+        assert (other in listed) == (gives == wanted)

@@ -95,6 +95,20 @@ def test_depth_of_another_photo_is_refused():
         depth_of(GeometrySource(DEPTH.T))
 
 
+def test_ground_that_recedes_has_no_outlines():
+    """z = height / (slope of the ray): far ground changes by several per cent a pixel, and a flat
+    thing on it by no more.
+    """
+    rows = np.arange(HEIGHT)[:, None] + np.zeros(WIDTH)
+    ground = 40.0 / (rows + 12.0)
+    labels = np.zeros((HEIGHT, WIDTH), int)
+    labels[5:15, 20:60] = 1
+    assert np.abs(np.diff(np.log(ground), axis=0))[4].mean() > 0.05
+    assert outline_contrast(ground, labels) < 1e-6
+    raised = np.where(labels == 1, 0.8 * ground, ground)
+    assert outline_contrast(raised, labels) == pytest.approx(-np.log(0.8), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [

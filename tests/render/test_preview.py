@@ -7,10 +7,12 @@ import trimesh
 from maquette.errors import InputError
 from maquette.geometry.cameras import intrinsics_from_fov, look_at, project
 from maquette.geometry.transforms import similarity
+from maquette.masks.overlay import instance_color
 from maquette.render.preview import (
     CAPTION,
     FILL,
     GAP,
+    LEGEND,
     MARGIN,
     comparison,
     orbit_cameras,
@@ -19,7 +21,15 @@ from maquette.render.preview import (
     render_views,
 )
 from maquette.render.silhouette import instance_silhouettes
-from maquette.types import Camera, Failure, Instance, InstanceMask, Scene, SceneInput
+from maquette.types import (
+    Camera,
+    Failure,
+    Instance,
+    InstanceMask,
+    Scene,
+    SceneInput,
+    ShapeEstimate,
+)
 
 COLORS = ((210, 60, 50), (50, 90, 200), (60, 160, 80))
 
@@ -109,6 +119,22 @@ def test_the_sheet_holds_photo_masks_result_and_three_sides(width, height, count
     overlap = np.count_nonzero(hued(masks) & hued(result)) / max(np.count_nonzero(hued(masks)), 1)
     assert overlap > 0.8  # the result lies where the masks are, also on letterboxed tiles
     assert sheet[:MARGIN].min() > 230 and sheet[:, :MARGIN].min() > 220
+
+
+def test_what_is_expected_of_each_shape_stands_below_the_tiles():
+    scene = scene_of(3)
+    plain = preview(scene, tile_height=96)
+    known = [
+        dataclasses.replace(one, estimate=ShapeEstimate(0.5 + 0.1 * k, "it is bulky"))
+        for k, one in enumerate(scene.instances)
+    ]
+    told = preview(dataclasses.replace(scene, instances=tuple(known)), tile_height=96)
+    added = len(told) - len(plain)
+    assert added == 4 * LEGEND + GAP // 2  # a heading, and a line each
+    strip = told[len(plain) - 84 :][:added]
+    for one in known:
+        assert (strip == instance_color(one.label)).all(-1).sum() > 40  # its dot
+    np.testing.assert_array_equal(told[: len(plain) - 84], plain[:-84])
 
 
 def test_the_sheet_without_input_has_four_tiles_and_an_empty_scene_still_has_a_sheet():

@@ -1,5 +1,7 @@
 """Textures are drawn where they belong, in perspective, and beside meshes that have none."""
 
+from dataclasses import replace
+
 import numpy as np
 import trimesh
 from PIL import Image
@@ -7,8 +9,10 @@ from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
 from maquette.geometry.cameras import intrinsics_from_fov, look_at, project
+from maquette.render.assemble import assemble
 from maquette.render.preview import render_scene
-from maquette.render.texture import unlit
+from maquette.render.rasterize import rasterize
+from maquette.render.texture import textured, unlit
 from maquette.types import Camera, Instance, Scene
 
 CORNERS = np.array([[-0.5, -0.5, 0.0], [0.5, -0.5, 0.0], [0.5, 0.5, 0.0], [-0.5, 0.5, 0.0]])
@@ -41,6 +45,15 @@ def test_every_pixel_shows_its_place_of_the_texture_in_perspective():
     assert (labels[y, x] == 3).all()
     np.testing.assert_allclose(picture[y, x, :2], 255 * uv, atol=4)
     assert (picture[labels == 0] == 0).all()
+
+
+def test_places_that_are_no_numbers_or_outside_of_the_texture_end_nothing():
+    camera = slanted_camera()
+    mesh = assemble([Instance(3, sheet(SimpleMaterial(image=ramp())), np.eye(4), 0)])
+    odd = np.array([[np.nan, 0.5], [np.inf, -np.inf], [1e30, 2.0], [-1e30, -3.0]], np.float32)
+    buffers = rasterize(mesh.vertices, mesh.faces, camera, face_instance=mesh.face_instance)
+    albedo = textured(buffers, replace(mesh, uv=odd), camera)
+    assert albedo.min() >= 0 and albedo.max() <= 1 and (buffers.instance == 0).any()
 
 
 def test_gltf_materials_and_vertex_colours_stand_side_by_side():

@@ -41,7 +41,7 @@ def iou(a, b):
 
 
 def fused(volume, seen, cube=None):
-    return fused_field(volume, seen, 1, np.eye(4) if cube is None else cube) < 0
+    return fused_field(volume, seen, 1, np.eye(4) if cube is None else cube).field < 0
 
 
 def test_the_truth_is_nearly_left_alone(seen):

@@ -167,6 +167,22 @@ def table():
     return image, masks, embedded_proposer()(image)
 
 
+def test_a_click_on_bare_ground_is_said_to_meet_nothing(table):
+    image, _, looked_at = table
+    height, width = image.shape[:2]
+    corners = [(width * x, height * y) for x in (0.04, 0.96) for y in (0.04, 0.96)]
+    refused = 0
+    for x, y in corners:
+        try:
+            looked_at.clicked([Click(x, y, 1)])
+        except InputError as error:
+            assert "looks like an object" in str(error)
+            refused += 1
+    assert refused >= 3
+    x0, y0 = corners[0]
+    assert looked_at.clicked([Click(x0, y0, 1), Click(x0 + 9, y0 + 9, 1)]).any()  # who insists
+
+
 def test_objects_of_a_bundled_picture_are_found_by_boxes(table):
     _, masks, looked_at = table
     scores = [iou(looked_at.boxed(pixel_box(mask)), mask) for mask in masks]

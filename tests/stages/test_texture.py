@@ -9,6 +9,7 @@ from maquette.document.appearance import vertex_colors_of
 from maquette.geometry.cameras import look_at
 from maquette.render.texture import unlit
 from maquette.stages.closeup import closeup
+from maquette.stages.mirror import MirrorPlane
 from maquette.stages.texture import LEAST_SIDE, pack, textured
 from maquette.types import Camera, Instance, Scene
 from tests.stages.balls import RADIUS, perceived_ball
@@ -60,6 +61,21 @@ def test_what_is_hidden_looks_like_what_is_shown_next_to_it():
     upper, lower = mesh.vertices[:, 1] > 0.1, mesh.vertices[:, 1] < -0.1
     assert (colours[upper, 2] > colours[upper, 0]).mean() > 0.98
     assert (colours[lower, 0] > colours[lower, 2]).mean() > 0.98
+
+
+def test_a_mirror_plane_carries_colours_to_the_hidden_side():
+    """A spot on the front is there behind as well, at its mirror image."""
+    spotted = np.full((SIZE, SIZE, 3), (0, 0, 220), np.uint8)
+    spotted[SIZE // 2 - 30 : SIZE // 2 + 30, SIZE // 2 + 30 : SIZE // 2 + 80] = (220, 0, 0)
+    seen = closeup(perceived_ball(SIZE, spotted), 1, 1024)
+    front_to_back = MirrorPlane(np.pi / 2, 0.0)
+    for plane, is_red in ((front_to_back, True), (None, False)):
+        mesh = textured(ball(), seen, plane)
+        colours = vertex_colors_of(mesh).astype(int)
+        red = colours[:, 0] > colours[:, 2]
+        spot = mesh.vertices[red & (mesh.vertices[:, 2] > 0)].mean(0)
+        image = np.linalg.norm(mesh.vertices - spot * [1, 1, -1], axis=1).argmin()
+        assert spot[0] > 0.05 and red[image] == is_red
 
 
 def test_the_shape_stays_as_it_was_seams_aside():

@@ -7,12 +7,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from maquette.app import jobs, scenes
 from maquette.app.problems import Problem, problem_of
@@ -21,6 +23,7 @@ from maquette.app.store import Row
 from maquette.app.studio import Studio
 from maquette.errors import MaquetteError, present
 
+RENEWAL = 0.2  # of a lease, until it is renewed
 PATIENCE = 1.0  # seconds between two looks at the queue, when nobody calls
 FIRST_PAUSE = 1.0  # seconds before a worker that does not start is tried again, ...
 LONGEST_PAUSE = 30.0  # ... and after many times
@@ -36,6 +39,7 @@ REGENERATION = (
 )  # the options of one object
 
 JsonObject = dict[str, Any]
+Result = TypeVar("Result")
 
 
 class Crew:
@@ -58,6 +62,7 @@ class Crew:
     def stop(self) -> None:
         """End all workers at once; what they work on is interrupted, what waits goes on waiting."""
         self.stopping.set()
+        self._known.set()  # so that nobody waits for what will not be known
         self.call()
         for member in self.members:
             member.kill()
@@ -81,6 +86,10 @@ class Crew:
         self.cancel(identifier)
         jobs.delete(self.studio, identifier)
 
+    def states(self) -> list[str]:
+        """What each worker does."""
+        return [member.state for member in self.members]
+
     def learn(self, capabilities: JsonObject) -> None:
         """Note what the workers can do."""
         self._capabilities = capabilities
@@ -92,6 +101,8 @@ class Crew:
             raise Problem(
                 503, "unavailable", "the worker does not start; look at the server's output"
             )
+        if not self._capabilities:
+            raise Problem(503, "unavailable", "the server is stopping")
         return self._capabilities
 
 
@@ -112,19 +123,19 @@ class Member(threading.Thread):
         pause = FIRST_PAUSE
         while not self.crew.stopping.is_set():
             try:
-                pause = FIRST_PAUSE if self._turn() else min(2 * pause, LONGEST_PAUSE)
-            except sqlite3.Error:  # a full disk; what runs is found interrupted at the next start
+                pause = FIRST_PAUSE if self.turn() else min(2 * pause, LONGEST_PAUSE)
+            except SQLAlchemyError:  # a full disk; what runs is found interrupted at the next start
                 pause = LONGEST_PAUSE
             if pause > FIRST_PAUSE:
                 self.crew.stopping.wait(pause)
         self.kill()
         self._end_pipes()
 
-    def _turn(self) -> bool:
-        """Start a process if there is none, and do a job if there is one; False when no process
-        could be started.
+    def turn(self, patience: float = PATIENCE) -> bool:
+        """Start a process if there is none, and do a job if there is one, or wait a little for one;
+        False when no process could be started.
         """
-        if not self._is_running() and not self._begin():
+        if not self._is_running() and not self.begin():
             return False
         with self._lock:
             found = None if self.crew.stopping.is_set() else jobs.claim(self.crew.studio)
@@ -135,7 +146,7 @@ class Member(threading.Thread):
             self.state = "ready"
         else:
             with self.crew.work:
-                self.crew.work.wait(PATIENCE)
+                self.crew.work.wait(patience)
         return True
 
     def kill(self, identifier: str | None = None) -> None:
@@ -150,7 +161,7 @@ class Member(threading.Thread):
     def _is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def _begin(self) -> bool:
+    def begin(self) -> bool:
         """Start a process and wait until it has loaded the library; False when it ended instead."""
         self.state = "starting"
         process = subprocess.Popen(
@@ -185,19 +196,44 @@ class Member(threading.Thread):
         watch = threading.Timer(studio.settings.limits.job_seconds, self._expire, (identifier,))
         watch.daemon = True
         watch.start()
+        over = threading.Event()
+        if studio.lease is not None:
+            threading.Thread(target=self._keep, args=(found, over), daemon=True).start()
         try:
             ending = self._talk(found)
-        except (MaquetteError, OSError, sqlite3.Error) as error:
+        except (MaquetteError, OSError, SQLAlchemyError) as error:
             ending = ("failed", str(problem_of(error)))  # the scene was deleted, the disk is full
+            if studio.lease is not None and isinstance(error, SQLAlchemyError):
+                ending = None  # the database went away; the job is taken again after its lease
             self.kill()
         finally:
+            over.set()
             watch.cancel()
             with self._lock:
                 self._current = None
         if ending is not None:
             state, message = ending
-            jobs.give_up(studio, identifier, state, studio.without_paths(message))
-        jobs.tidy(studio, identifier)
+            said = studio.without_paths(message)
+            jobs.give_up(studio, identifier, state, said, found["claim"])
+        jobs.tidy(studio, identifier, found["claim"])
+
+    def _keep(self, found: Row, over: threading.Event) -> None:
+        """Renew the lease of a job until it is over; stop working on one that was cancelled, or
+        that somebody else has taken.
+        """
+        studio = self.crew.studio
+        while not over.wait(RENEWAL * present(studio.lease, "lease")):
+            if not self._patiently(lambda: jobs.renew(studio, found)):
+                self.kill(found["id"])
+
+    def _patiently(self, ask: Callable[[], Result]) -> Result:
+        """Ask again as long as a shared database does not answer."""
+        while True:
+            try:
+                return ask()
+            except OperationalError:
+                if self.crew.studio.lease is None or self.crew.stopping.wait(PATIENCE):
+                    raise
 
     def _expire(self, identifier: str) -> None:
         self._has_expired = True
@@ -217,8 +253,10 @@ class Member(threading.Thread):
             if message["say"] == "progress":
                 jobs.report(studio, found, message)
             elif message["say"] == "instance":
-                jobs.add_instance(studio, found["id"], message)
+                self._patiently(partial(jobs.add_instance, studio, found, message))
             elif message["say"] == "done":
+                if studio.lease is not None:  # files move only while the database answers
+                    self._patiently(partial(jobs.renew, studio, found))
                 jobs.complete(studio, found, message)
                 return None
             else:
@@ -241,6 +279,7 @@ class Member(threading.Thread):
         request = {
             "do": found["kind"],
             "folder": str(studio.folders.of("jobs", found["id"]).resolve()),
+            "result": str(jobs.result_of(studio, found).resolve()),
             "source": found["name"],
             "options": options,
         }

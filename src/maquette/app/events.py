@@ -51,6 +51,10 @@ class News:
     def close(self) -> None:
         """End all streams, also those that begin later."""
         self._closed = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """End the streams that there are; who begins again is told what there is."""
         self._send(None)
 
     async def listen(

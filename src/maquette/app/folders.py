@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
 from maquette.app.ownership import DATABASE, check_folder
 from maquette.app.problems import not_found
 from maquette.app.spare import LEAST_BYTES, Spare
@@ -70,6 +72,9 @@ class Folders:
             _mark(folder)
             yield folder
             done = True
+        except DBAPIError as error:  # the database went away; whether it had noted the folder
+            done = error.connection_invalidated  # will be seen at the next start
+            raise
         finally:
             if not done:
                 self.remove(kind, folder.name)
@@ -89,17 +94,22 @@ class Folders:
         """Delete a folder with everything in it."""
         shutil.rmtree(self.of(kind, identifier), ignore_errors=True)
 
-    def recover(self, known: Mapping[str, Iterable[str]]) -> int:
-        """Keep room, create what is missing, mark the folders of known ids, and move to the trash
-        what a crash has left; returns how much. ``known``: the ids that have rows. OutputError.
-        """
+    def prepare(self) -> None:
+        """Keep room, and create what is missing. OutputError."""
         if self.spare.make() < LEAST_BYTES:
             raise OutputError(
                 f"{self.root}: the disk is full; make room (a few MB) and start the app again"
             )
-        moved = 0
         for kind in (*KINDS, WORK):
             _create(self.root / kind)
+
+    def recover(self, known: Mapping[str, Iterable[str]]) -> int:
+        """Keep room, create what is missing, mark the folders of known ids, and move to the trash
+        what a crash has left; returns how much. ``known``: the ids that have rows. OutputError.
+        """
+        self.prepare()
+        moved = 0
+        for kind in (*KINDS, WORK):
             ids = set(known.get(kind, ()))
             for identifier in ids:
                 _adopt(self.of(kind, identifier))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from maquette.app.problems import Problem, conflict, not_found
@@ -60,16 +61,15 @@ class History:
 
     def current(self, number: int | None = None) -> Version:
         """The newest state, or a version by its number. Problem 404 when there is none."""
-        one = self.studio.store.one
-        here = "FROM versions WHERE owner = ? AND number"
-        with self.studio.store.transaction():
+        here = "FROM versions WHERE owner = :owner AND number"
+        with self.studio.store.transaction(looks=True):
             wanted = self._head() if number is None else number
-            key = (self.owner, wanted)
-            row = one(f"SELECT edit, changed AS changed_labels, document {here} = ?", *key)
+            one = partial(self.studio.store.one, owner=self.owner, number=wanted)
+            row = one(f"SELECT edit, changed AS changed_labels, document {here} = :number")
             if row is None:
                 raise not_found(f"version ({wanted})")
-            before = one(f"SELECT 1 {here} < ?", *key)
-            after = one(f"SELECT edit {here} > ? ORDER BY number", *key)
+            before = one(f"SELECT 1 {here} < :number LIMIT 1")
+            after = one(f"SELECT edit {here} > :number ORDER BY number LIMIT 1")
         return Version(
             number=wanted,
             document=row["document"],
@@ -93,19 +93,15 @@ class History:
         """Add a version after ``base``, the newest; as many stay as the limits say. Returns whether
         any were dropped. Problem 409 for an old base.
         """
-        store = self.studio.store
-        owner = self.owner
-        kept = "SELECT number FROM versions WHERE owner = ? ORDER BY number DESC LIMIT ?"
-        most = self.studio.settings.limits.versions
-        with store.transaction():
+        run = partial(self.studio.store.run, owner=self.owner)
+        deleted = "DELETE FROM versions WHERE owner = :owner AND number"
+        kept = "SELECT number FROM versions WHERE owner = :owner ORDER BY number DESC LIMIT :most"
+        with self.studio.store.transaction():
             self._expect(base)
-            dropped = store.run("DELETE FROM versions WHERE owner = ? AND number > ?", owner, base)
-            store.run(
-                "UPDATE histories SET last = last + 1, head = last + 1 WHERE owner = ?", owner
-            )
+            dropped = run(f"{deleted} > :base", base=base)
+            run("UPDATE histories SET last = last + 1, head = last + 1 WHERE owner = :owner")
             self._insert(self._head(), edit, changed, document)
-            older = f"DELETE FROM versions WHERE owner = ? AND number NOT IN ({kept})"
-            dropped += store.run(older, owner, owner, most)
+            dropped += run(f"{deleted} NOT IN ({kept})", most=self.studio.settings.limits.versions)
         return dropped > 0
 
     def step(self, base: int, back: bool) -> None:
@@ -118,16 +114,20 @@ class History:
         with store.transaction():
             self._expect(base)
             found = store.only(
-                f"SELECT {nearest} AS number FROM versions WHERE owner = ? AND number {side} ?",
-                *(self.owner, base),
+                f"SELECT {nearest} AS number FROM versions "
+                f"WHERE owner = :owner AND number {side} :base",
+                owner=self.owner,
+                base=base,
             )
             if found["number"] is None:
                 raise conflict(f"there is nothing to {'undo' if back else 'redo'}")
-            store.run("UPDATE histories SET head = ? WHERE owner = ?", found["number"], self.owner)
+            moved = "UPDATE histories SET head = :number WHERE owner = :owner"
+            store.run(moved, owner=self.owner, **found)
 
     def documents(self) -> list[JsonObject]:
         """The documents of all versions, to find out which files are still needed."""
-        rows = self.studio.store.all("SELECT document FROM versions WHERE owner = ?", self.owner)
+        statement = "SELECT document FROM versions WHERE owner = :owner"
+        rows = self.studio.store.all(statement, owner=self.owner)
         return [row["document"] for row in rows]
 
     @contextlib.contextmanager
@@ -153,7 +153,8 @@ class History:
         self.studio.news.publish(self.kind.removesuffix("s"), news)
 
     def _head(self) -> int:
-        found = self.studio.store.one("SELECT head FROM histories WHERE owner = ?", self.owner)
+        statement = "SELECT head FROM histories WHERE owner = :owner"
+        found = self.studio.store.one(statement, owner=self.owner)
         if found is None:
             raise not_found(self.kind.removesuffix("s"))
         return found["head"]

@@ -7,9 +7,12 @@ what it was made from.
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ OPEN = ("queued", "running")
 FINAL = ("done", "failed", "cancelled", "interrupted")
 MASKS = "masks.npz"
 PICTURES = ("image.png", "thumbnail.jpg")
+TRIES = 3  # of a job whose workers are lost
 USUAL_SECONDS = 20.0  # of a job, before one has been made
 _PARTS = {  # of a try: where a stage begins and ends
     "load": (0.0, 0.02),
@@ -203,8 +207,8 @@ def refuse_when_full(studio: Studio) -> None:
 
 def _waiting(studio: Studio, before: int = 2**62) -> int:
     """How many jobs wait that came before an ordinal number."""
-    counted = "SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND ordinal < ?"
-    return studio.store.only(counted, before)["n"]
+    counted = "SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND ordinal < :before"
+    return studio.store.only(counted, before=before)["n"]
 
 
 def _usual_seconds(studio: Studio) -> float:
@@ -227,11 +231,11 @@ def every(
     limit: int = 100,
 ) -> list[JsonObject]:
     """Jobs as JSON, newest first."""
-    found = studio.store.all(
-        "SELECT * FROM jobs WHERE state = coalesce(?, state) AND (? IS NULL OR photo = ?) "
-        "ORDER BY ordinal DESC LIMIT ?",
-        *(state, photo, photo, limit),
-    )
+    asked = {"state": state, "photo": photo}
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    such = "".join(f" AND {name} = :{name}" for name in wanted)
+    statement = f"SELECT * FROM jobs WHERE ordinal > 0{such} ORDER BY ordinal DESC LIMIT :limit"
+    found = studio.store.all(statement, limit=limit, **wanted)
     return [view(studio, job) for job in found]
 
 
@@ -254,18 +258,56 @@ def _instance(identifier: str, entry: JsonObject) -> JsonObject:
 
 
 def claim(studio: Studio) -> Row | None:
-    """Take the job that has waited longest; it is running then."""
+    """Take the job that has waited longest, or whose lease has ended because its worker was lost;
+    it is running then. Of several that ask at the same time no two get the same.
+    """
+    store = studio.store
+    mark = secrets.token_hex(8)
+    clock = store.database.clock
+    longest = (
+        "SELECT ordinal FROM jobs "
+        f"WHERE state = 'queued' OR (state = 'running' AND lease < {clock}) "
+        f"ORDER BY ordinal LIMIT 1 {store.database.skip}"
+    )
+    taken = store.run(
+        f"UPDATE jobs SET state = 'running', started = :started, claim = :claim, "
+        f"tries = tries + 1, lease = {clock} + :seconds WHERE ordinal = ({longest})",
+        started=now(),
+        claim=mark,
+        seconds=studio.lease,
+    )
+    if not taken:
+        return None
+    found = store.only("SELECT * FROM jobs WHERE claim = :claim", claim=mark)
+    if found["tries"] > TRIES:
+        lost = f"its worker was lost {TRIES} times; look at the servers' output"
+        give_up(studio, found["id"], "failed", lost)
+        return claim(studio)
+    studio.progress[found["id"]] = {**_NOTHING, "stage": "load"}
+    tell(studio, found["id"])
+    if studio.lease is None:
+        for identifier in _queue(studio):  # each has moved up
+            tell(studio, identifier)
+    return found
+
+
+def _queue(studio: Studio) -> list[str]:
     waiting = "SELECT id FROM jobs WHERE state = 'queued' ORDER BY ordinal"
-    with studio.store.transaction():
-        queue = [job["id"] for job in studio.store.all(waiting)]
-        if not queue:
-            return None
-        studio.store.update("jobs", queue[0], state="running", started=now())
-        studio.progress[queue[0]] = {**_NOTHING, "stage": "load"}
-        taken = studio.row("jobs", queue[0])
-    for identifier in queue:  # each has moved up
-        tell(studio, identifier)
-    return taken
+    return [job["id"] for job in studio.store.all(waiting)]
+
+
+def renew(studio: Studio, found: Row) -> bool:
+    """Keep a claimed job, and note how far it is, for other processes; returns whether it still
+    belongs to this claim.
+    """
+    changed = studio.store.run(
+        f"UPDATE jobs SET lease = {studio.store.database.clock} + :seconds, progress = :progress "
+        "WHERE claim = :claim AND state = 'running'",
+        seconds=studio.lease,
+        progress=json.dumps(studio.progress.get(found["id"])),
+        claim=found["claim"],
+    )
+    return changed > 0
 
 
 def report(studio: Studio, found: Row, message: JsonObject) -> None:
@@ -283,11 +325,15 @@ def report(studio: Studio, found: Row, message: JsonObject) -> None:
     studio.news.publish("progress", {"id": identifier, **known})
 
 
-def add_instance(studio: Studio, identifier: str, message: JsonObject) -> None:
-    """Note an object that is there."""
+def add_instance(studio: Studio, found: Row, message: JsonObject) -> None:
+    """Note an object that is there, unless somebody else has the job by now."""
+    identifier = found["id"]
     entry = {key: message[key] for key in ("label", "name", "attempt", "world_from_instance")}
     with studio.store.transaction():
-        known = {other["label"]: other for other in studio.row("jobs", identifier)["instances"]}
+        current = studio.row("jobs", identifier)
+        if current["claim"] != found["claim"]:
+            return
+        known = {other["label"]: other for other in current["instances"]}
         known[entry["label"]] = entry
         instances = [known[label] for label in sorted(known)]
         studio.store.update("jobs", identifier, instances=instances)
@@ -297,29 +343,38 @@ def add_instance(studio: Studio, identifier: str, message: JsonObject) -> None:
 def complete(studio: Studio, found: Row, message: JsonObject) -> None:
     """Make the result of a running job a scene, or a new version of one."""
     identifier = found["id"]
-    result = studio.folders.of("jobs", identifier) / "result" / "scene.json"
+    result = result_of(studio, found) / "scene.json"
     adopted = None
     noted = {key: message[key] for key in ("seconds", "failures", "warnings")}
     with studio.alone("jobs", identifier):
-        if studio.row("jobs", identifier)["state"] != "running":
+        current = studio.row("jobs", identifier)
+        if current["state"] != "running" or current["claim"] != found["claim"]:
             return
         if found["kind"] == "regenerate":
-            scenes.replace(studio, found["scene"], result)
-            _succeed(studio, identifier, noted)
+            succeed = partial(_succeed, studio, found, noted)
+            scenes.replace(studio, found["scene"], result, succeed)
         else:
             made = scenes.adopted(studio, result, found["name"], identifier, found["photo"])
             with made as adopted:
-                _succeed(studio, identifier, {**noted, "scene": adopted})
+                _succeed(studio, found, {**noted, "scene": adopted})
         shutil.rmtree(result.parent, ignore_errors=True)
     tell(studio, identifier)
     if adopted:
         studio.news.publish("scene", {"id": adopted, "version": 1})
 
 
-def _succeed(studio: Studio, identifier: str, columns: JsonObject) -> None:
+def result_of(studio: Studio, found: Row) -> Path:
+    """Where the worker of a claim leaves the scene; who has lost the job writes elsewhere."""
+    return studio.folders.of("jobs", found["id"]) / f"result-{found['claim']}"
+
+
+def _succeed(studio: Studio, found: Row, columns: JsonObject) -> None:
     with studio.store.transaction():
-        studio.store.update("jobs", identifier, **columns)
-        _finish(studio, identifier, "done")
+        studio.store.update("jobs", found["id"], **columns)
+        if not _finish(studio, found["id"], "done", claim=found["claim"]):
+            raise conflict("the job has ended, or somebody else has taken it")
+        for stage, seconds in columns["seconds"].items():
+            _count(studio, f"seconds {stage}", seconds)
 
 
 def _finish(
@@ -327,15 +382,36 @@ def _finish(
     identifier: str,
     state: str,
     error: str | None = None,
+    claim: str | None = None,
 ) -> bool:
-    """Give a job its final state; returns False when it had one before."""
-    changed = studio.store.run(
-        "UPDATE jobs SET state = ?, error = ?, finished = ? "
-        "WHERE id = ? AND state IN ('queued', 'running')",
-        *(state, error, now(), identifier),
-    )
+    """Give a job its final state; returns False when it had one before, or now belongs to another
+    claim than the given one.
+    """
+    same = "" if claim is None else "AND claim = :claim"
+    with studio.store.transaction():
+        changed = studio.store.run(
+            "UPDATE jobs SET state = :state, error = :error, finished = :finished "
+            f"WHERE id = :id AND state IN ('queued', 'running') {same}",
+            id=identifier,
+            state=state,
+            error=error,
+            finished=now(),
+            claim=claim,
+        )
+        if changed:
+            _count(studio, f"jobs {state}")
     studio.progress.pop(identifier, None)
     return changed > 0
+
+
+def _count(studio: Studio, name: str, amount: float = 0.0) -> None:
+    """Add to what was counted since the database was made; it stays when jobs are deleted."""
+    studio.store.run(
+        "INSERT INTO tallies (name, number, total) VALUES (:name, 1, :amount) ON CONFLICT (name) "
+        "DO UPDATE SET number = tallies.number + 1, total = tallies.total + excluded.total",
+        name=name,
+        amount=amount,
+    )
 
 
 def give_up(
@@ -343,9 +419,12 @@ def give_up(
     identifier: str,
     state: str,
     error: str | None = None,
+    claim: str | None = None,
 ) -> bool:
-    """End a job without a result, also on a full disk; returns whether it was still open."""
-    ended = studio.give_room(lambda: _finish(studio, identifier, state, error))
+    """End a job without a result, also on a full disk; returns whether it was still open, and of
+    this claim if one is given.
+    """
+    ended = studio.give_room(lambda: _finish(studio, identifier, state, error, claim))
     if ended:
         tell(studio, identifier)
     return ended
@@ -353,7 +432,7 @@ def give_up(
 
 def tell(studio: Studio, identifier: str) -> None:
     """Publish a job's state, and its end."""
-    found = studio.store.one("SELECT * FROM jobs WHERE id = ?", identifier)
+    found = studio.store.one("SELECT * FROM jobs WHERE id = :id", id=identifier)
     if found is not None:
         for name, data in events_of(view(studio, found)):
             studio.news.publish(name, data)
@@ -382,18 +461,19 @@ def delete(studio: Studio, identifier: str) -> None:
         studio.delete("jobs", identifier)
 
 
-def tidy(studio: Studio, identifier: str) -> None:
-    """Remove what a stopped worker left half-written, and the folder of a job that was deleted
-    meanwhile.
+def tidy(studio: Studio, identifier: str, claim: str | None = None) -> None:
+    """Remove what the stopped worker of a claim (of any, if none is given) left half-written, and
+    the folder of a job that was deleted meanwhile.
     """
     folder = studio.folders.of("jobs", identifier)
     with studio.alone("jobs", identifier):
-        if studio.store.one("SELECT 1 FROM jobs WHERE id = ?", identifier) is None:
+        if studio.store.one("SELECT 1 FROM jobs WHERE id = :id", id=identifier) is None:
             studio.folders.remove("jobs", identifier)
         elif folder.is_dir():
             for written in (folder, folder / "instances"):
                 clear_leftovers(written)
-            shutil.rmtree(folder / "result", ignore_errors=True)
+            for result in folder.glob("result*" if claim is None else f"result-{claim}"):
+                shutil.rmtree(result, ignore_errors=True)
 
 
 def recover(studio: Studio) -> None:

@@ -15,7 +15,7 @@ from maquette.errors import InputError, OutputError
 
 DATABASE = "maquette.sqlite3"
 APPLICATION_ID = 0x6D617175  # "maqu"
-VERSION = 1  # of the tables; a higher one is a newer program's
+VERSION = 2  # of the tables, their newest revision; a higher one is a newer program's
 # Databases of 0.1.0 have no application id, but this table; SQLite keeps its words as they were.
 _FIRST_SIGN = b"CREATE TABLE histories (owner TEXT PRIMARY KEY, head INTEGER, last INTEGER)"
 _MAGIC = b"SQLite format 3\0"

@@ -6,9 +6,12 @@ import errno
 import sqlite3
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.responses import JSONResponse
 
-from maquette.errors import InputError, MaquetteError, OutputError
+from maquette.errors import InputError, MaquetteError, MissingExtraError, OutputError
+
+DISK_FULL = "53100"  # PostgreSQL's code
 
 
 class Problem(MaquetteError):
@@ -84,7 +87,9 @@ def is_full(error: BaseException | None) -> bool:
     the cause of the error.
     """
     while error is not None:
-        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+        if isinstance(error, DBAPIError) and (
+            "disk is full" in str(error.orig) or getattr(error.orig, "sqlstate", "") == DISK_FULL
+        ):
             return True
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -92,16 +97,18 @@ def is_full(error: BaseException | None) -> bool:
     return False
 
 
-def problem_of(error: MaquetteError | OSError | sqlite3.Error) -> Problem:
+def problem_of(error: MaquetteError | OSError | SQLAlchemyError) -> Problem:
     """What a client is told of an error of the library, the disk or the database."""
     if isinstance(error, Problem):
         return error
     if is_full(error):
         return disk_full()
-    if isinstance(error, InputError):
+    if isinstance(error, (InputError, MissingExtraError)):
         return Problem(422, "input", str(error))
+    if isinstance(error, DBAPIError) and not isinstance(error.orig, sqlite3.Error):
+        return busy("the database does not answer; try again", 5, status=503)
     cause = error.__cause__ if isinstance(error, OutputError) else error
-    if isinstance(cause, (OSError, sqlite3.Error)):
-        reason = getattr(cause, "strerror", None) or str(cause)
+    if isinstance(cause, (OSError, DBAPIError)):
+        reason = getattr(cause, "strerror", None) or str(getattr(cause, "orig", cause))
         return Problem(507, "failed", f"the server cannot write its files ({reason})")
     return Problem(507 if isinstance(error, OutputError) else 500, "failed", str(error))

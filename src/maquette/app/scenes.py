@@ -155,6 +155,7 @@ def _brief(found: Row, version: Version, root: JsonObject) -> JsonObject:
 def _instance(entry: JsonObject, address: str, masked: set[int]) -> JsonObject:
     shown = {key: entry[key] for key in _INSTANCE}
     shown["box"] = entry["box"]
+    shown["estimate"] = entry.get("estimate")
     shown["hidden"] = entry.get("hidden") is True
     shown["color"] = pictures.color(entry["label"])
     shown["glb"] = f"{address}/meshes/{Path(entry['mesh']).stem}.glb"
@@ -182,20 +183,29 @@ def apply(
     history = _history(studio, identifier)
     with history.editing(lambda: state(studio, identifier)):
         edited, changed = edit(_document(history.newest(base), studio, identifier))
-        _append(history, base, kind, edited, changed)
+        _noted(history, _append(history, base, kind, edited, changed))
     return state(studio, identifier)
 
 
-def replace(studio: Studio, identifier: str, saved: Path) -> None:
+def replace(
+    studio: Studio,
+    identifier: str,
+    saved: Path,
+    succeed: Callable[[], None],
+) -> None:
     """Give an object the shape of the only instance of a saved document, in the newest version,
-    whatever else was edited.
+    whatever else was edited, together with what ``succeed`` notes.
     """
     history = _history(studio, identifier)
     with studio.alone("scenes", identifier):
         current = document(studio, identifier)
         (made,) = scene_files.take_over(saved, current.file.parent)["instances"]
         edited = edits.replace(current, made)
-        _append(history, history.current().number, "regenerate", edited, [made["label"]])
+        base = history.current().number
+        with studio.store.transaction():
+            succeed()
+            dropped = _append(history, base, "regenerate", edited, [made["label"]])
+        _noted(history, dropped)
 
 
 def step(
@@ -215,7 +225,7 @@ def step(
 def made_with(studio: Studio, identifier: str) -> JsonObject:
     """The options with which a scene was made, as far as they are known."""
     found = studio.row("scenes", identifier)
-    job = studio.store.one("SELECT options FROM jobs WHERE id = ?", found["job"])
+    job = studio.store.one("SELECT options FROM jobs WHERE id = :id", id=found["job"])
     noted = document(studio, identifier).data["provenance"].get("options", {})
     return job["options"] if job else noted
 
@@ -385,14 +395,20 @@ def _append(
     kind: str,
     edited: JsonObject,
     changed: Sequence[int],
-) -> None:
+) -> bool:
+    """Add a version; returns whether others were dropped. To be followed by ``_noted``."""
     studio = history.studio
     count = len(edited["instances"])
     if count > 4 * studio.settings.limits.objects:
         raise InputError(f"the scene would have {count} objects; delete some first")
     studio.folders.spare.require()
-    if history.append(base, kind, edited, changed):
-        folder = studio.folders.of("scenes", history.owner)
+    return history.append(base, kind, edited, changed)
+
+
+def _noted(history: History, dropped: bool) -> None:
+    """Delete the files of dropped versions, and tell of the new one."""
+    if dropped:
+        folder = history.studio.folders.of("scenes", history.owner)
         scene_files.drop_unused(folder, history.documents())
     history.changed()
 

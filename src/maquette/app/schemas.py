@@ -14,7 +14,7 @@ from maquette.document import edits
 from maquette.document.fields import Fields
 from maquette.errors import InputError
 from maquette.masks import edit as editing
-from maquette.options import SceneOptions
+from maquette.options import EMBEDDED, SceneOptions
 
 LAST_VERSION = 2**53  # beyond, JSON numbers are not exact in browsers
 
@@ -51,6 +51,7 @@ Point = tuple[Number, Number]
 Points = Annotated[list[Point], Field(min_length=1, max_length=4000)]
 Text = Annotated[str, Field(max_length=80)]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
+Words = Annotated[str, Field(max_length=200)]
 Selection = Annotated[list[Label | Text], Field(max_length=255)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Steps = Annotated[int, Field(ge=1, le=100)]
@@ -81,10 +82,11 @@ class BoxEdit(Strict):
     kind: Literal["box"]
     box: tuple[Number, Number, Number, Number]
     label: Label | None = None
+    finder: Text = EMBEDDED
 
     def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
         """Edit."""
-        return editing.cut_out_box(masks, canvas.looked_at, self.box, self.label)
+        return editing.cut_out_box(masks, canvas.seen_by(self.finder), self.box, self.label)
 
 
 class ClicksEdit(Strict):
@@ -93,12 +95,12 @@ class ClicksEdit(Strict):
     kind: Literal["clicks"]
     clicks: Annotated[list[ClickPoint], Field(min_length=1, max_length=100)]
     label: Label | None = None
+    finder: Text = EMBEDDED
 
     def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
         """Edit."""
-        return editing.click_on(
-            masks, canvas.looked_at, [(c.x, c.y, c.positive) for c in self.clicks], self.label
-        )
+        points = [(click.x, click.y, click.positive) for click in self.clicks]
+        return editing.click_on(masks, canvas.seen_by(self.finder), points, self.label)
 
 
 class StrokeEdit(Strict):
@@ -188,13 +190,17 @@ class ReorderEdit(Strict):
 
 
 class AutoEdit(Strict):
-    """Everything that is found."""
+    """Everything that is found, or what words name."""
 
     kind: Literal["auto"]
+    finder: Text = EMBEDDED
+    find: Words = ""
 
     def apply(self, masks: editing.Masks, canvas: Canvas) -> editing.Edited:
         """Edit."""
-        return editing.find_all(canvas.looked_at, canvas.alpha)
+        if self.find.strip():
+            return canvas.named(self.find, self.finder)
+        return canvas.everything(self.finder)
 
 
 class ClearEdit(Strict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
-import sqlite3
 import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,6 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import DBAPIError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -58,11 +58,17 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
     """
     try:
         queue.recover(studio)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, DBAPIError) as error:
         studio.close()
+        reason = getattr(error, "orig", error)
         raise OutputError(
-            f"{studio.settings.data}: cannot be written ({error}); make room, and start again"
+            f"{studio.settings.data}: cannot be written ({reason}); make room, and start again"
         ) from error
+    return application(studio, Crew(studio, worker))
+
+
+def application(studio: Studio, crew: Crew) -> FastAPI:
+    """The application of a studio and those who work for it."""
     app = FastAPI(
         title="maquette",
         version=__version__,
@@ -70,7 +76,7 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=functools.partial(_life, studio, worker),
+        lifespan=functools.partial(_life, studio, crew),
     )
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
@@ -83,15 +89,15 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _life(studio: Studio, worker: Sequence[str] | None, app: FastAPI) -> AsyncIterator[None]:
+async def _life(studio: Studio, crew: Crew, app: FastAPI) -> AsyncIterator[None]:
     app.state.studio = studio
-    app.state.crew = Crew(studio, worker)
-    app.state.crew.start()
+    app.state.crew = crew
+    crew.start()
     try:
         yield
     finally:
         studio.news.close()
-        app.state.crew.stop()
+        crew.stop()
         studio.close()
 
 
@@ -232,7 +238,7 @@ async def _on_bug(request: Request, error: Any) -> JSONResponse:
 _HANDLERS = {
     MaquetteError: _on_problem,
     OSError: _on_system_error,
-    sqlite3.OperationalError: _on_problem,
+    OperationalError: _on_problem,
     RequestValidationError: _on_wrong_value,
     HTTPException: _on_http_error,
     FileNotFoundError: _on_missing_file,

@@ -141,7 +141,7 @@ def require_extra() -> None:
     """MissingExtraError with the line to install when the packages of the app are not there."""
     missing = [
         name
-        for name in ("fastapi", "uvicorn", "python_multipart")
+        for name in ("fastapi", "uvicorn", "python_multipart", "sqlalchemy", "alembic")
         if importlib.util.find_spec(name) is None
     ]
     if missing:

@@ -8,12 +8,13 @@ there, so that what is left of the disk is left for deleting.
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from maquette.app.problems import disk_full, is_full
 from maquette.errors import OutputError
@@ -62,7 +63,7 @@ class Spare:
         """
         try:
             return change()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, SQLAlchemyError) as error:
             if not is_full(error):
                 raise
             with self._lock:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -38,11 +40,12 @@ class Studio:
     store: Store
     turns: threading.BoundedSemaphore
     proposer: MaskProposer = ByColour  # who says what a click or a box means
+    lease: float | None = None  # seconds that a job is kept without a sign; None: alone here
     news: News = field(default_factory=News)
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)  # of running jobs, by id
-    locks: dict[str, tuple[threading.RLock, ...]] = field(default_factory=_locks)
-    # the photo that somebody pointed at last, by its id: a network looks at it once
-    looked_at: dict[str, PhotoMasks] = field(default_factory=dict)
+    locks: Mapping[str, Sequence[AbstractContextManager[Any]]] = field(default_factory=_locks)
+    # the photo that somebody pointed at last, by its id and who looks: a network looks at it once
+    looked_at: dict[tuple[str, str], PhotoMasks] = field(default_factory=dict)
 
     @classmethod
     def open(cls, settings: ServerSettings, proposer: MaskProposer = ByColour) -> Studio:
@@ -64,17 +67,17 @@ class Studio:
         is none.
         """
         self.folders.of(kind, identifier)
-        found = self.store.one(f"SELECT * FROM {kind} WHERE id = ?", identifier)
+        found = self.store.one(f"SELECT * FROM {kind} WHERE id = :id", id=identifier)
         if found is None:
             raise not_found(kind.removesuffix("s"))
         return found
 
-    def alone(self, kind: str, identifier: str) -> threading.RLock:
+    def alone(self, kind: str, identifier: str) -> AbstractContextManager[Any]:
         """A lock for one thing, so that it is not deleted while it is edited.
 
         The order that excludes deadlocks: a job's before a scene's, both before a turn.
         """
-        return self.locks[kind][hash(identifier) % LOCKS]
+        return self.locks[kind][zlib.crc32(identifier.encode()) % LOCKS]
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:

@@ -5,9 +5,9 @@ Requests come as JSON lines on stdin and answers go as JSON lines to what was st
 prints goes to stderr. Weights stay loaded between jobs. It ends when stdin does, and with its
 server, which runs it by way of maquette.execute.processes.
 
-    -> {"do": "generate", "folder": job folder with image.png and masks.npz, "options": {...},
-      "source": name}
-    -> {"do": "regenerate", "folder": job folder, "scene": scene folder, "document": {...}, "label":
+    -> {"do": "generate", "folder": job folder with image.png and masks.npz, "result": folder for
+      the scene, "options": {...}, "source": name}
+    -> {"do": "regenerate", "folder", "result", "scene": scene folder, "document": {...}, "label":
       3, "options": {...}}
     <- {"say": "hello", "capabilities": {...}}            once
     <- {"say": "progress", "stage", "share", "instance", "attempt"}, {"say": "instance", "label",
@@ -128,7 +128,7 @@ class Reporter:
 
 
 def make(request: JsonObject, models: Any, say: Say) -> None:
-    """A scene of a photo and its masks, saved in ``result`` of the job's folder."""
+    """A scene of a photo and its masks, saved in its result folder."""
     folder = Path(request["folder"])
     given = input_of(folder, request["source"])
     reporter = Reporter(say, folder, [m.label for m in given.masks])
@@ -141,7 +141,7 @@ def make(request: JsonObject, models: Any, say: Say) -> None:
         **request["options"],
     )
     reporter.progress("write", 0.0)
-    save(scene, folder / "result" / "scene.json")
+    save(scene, Path(request["result"]) / "scene.json")
     failures = [dataclasses.asdict(failure) for failure in scene.failures]
     seconds = scene.provenance["seconds"]
     say(
@@ -164,7 +164,7 @@ def input_of(folder: Path, source: str) -> SceneInput:
 
 
 def remake(request: JsonObject, models: Any, say: Say) -> None:
-    """One object of a scene anew, saved alone in ``result`` of the job's folder."""
+    """One object of a scene anew, saved alone in its result folder."""
     folder = Path(request["folder"])
     label = request["label"]
     options = dict(request["options"])
@@ -185,7 +185,7 @@ def remake(request: JsonObject, models: Any, say: Say) -> None:
         failures=(),
         input=None,
     )
-    save(alone, folder / "result" / "scene.json")
+    save(alone, Path(request["result"]) / "scene.json")
     seconds = {"objects": round(time.perf_counter() - start, 3)}
     say(
         "done",
@@ -208,7 +208,7 @@ def capabilities(folders: dict[str, Path]) -> JsonObject:
     models += [_model(name, f"{name} (published)", [name]) for name in fetched]
     for k, model in enumerate(models):
         model["default"] = k == 0
-    seen = [EMBEDDED, *(m.name for m in HUB_MODELS if m.sees_depth and _is_fetched(m.name))]
+    seen = [EMBEDDED, *(m.name for m in HUB_MODELS if m.gives == "depth" and _is_fetched(m.name))]
     return {
         "methods": methods,
         "models": models,

@@ -108,9 +108,8 @@ class Outcome:
     warnings: tuple[str, ...] = ()  # of the input
     tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
     proposed: bool = False  # the masks were not given: they were found, and lie in the folder
-    memory: dict[str, Any] = field(
-        default_factory=dict
-    )  # of a published model: plan, estimated and measured peaks in MB by stage
+    # of a published model: plan, estimated and measured peaks in MB by stage
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 def fingerprint(source: Path) -> str:

@@ -282,9 +282,9 @@ class HubModel:
     marker: str = "config.json"  # a file that it has
 
     @property
-    def sees_depth(self) -> bool:
-        """Whether it can be a ``--perception``."""
-        return self.what.startswith("depth")
+    def gives(self) -> str:
+        """``depth``, ``masks`` or ``boxes``."""
+        return self.what.partition(" ")[0]
 
     @property
     def offer(self) -> str:
@@ -355,26 +355,42 @@ HUB_MODELS: tuple[HubModel, ...] = (
 )
 
 
-def hub_model(name: str) -> HubModel:
-    """A model by its short name, or any repository OWNER/NAME. InputError lists the names."""
-    for found in HUB_MODELS:
+# what needs no model of others, by what it gives
+BUILT_IN = {
+    "depth": ("embedded",),
+    "masks": ("embedded", "colour"),
+}
+
+
+def hub_model(name: str, gives: str | None = None) -> HubModel:
+    """A model by its short name, or any repository OWNER/NAME. InputError lists the names; with
+    ``gives`` only those of models that give depth, masks or boxes.
+    """
+    fitting = [found for found in HUB_MODELS if gives in (None, found.gives)]
+    for found in fitting:
         if name in (found.name, found.repository):
             return found
     if name.count("/") == 1 and all(name.split("/")):
         return HubModel(name, name, "see its page", 0, "not in the list of maquette")
-    names = ", ".join(found.name for found in HUB_MODELS)
+    names = [*BUILT_IN.get(gives or "", ()), *(found.name for found in fitting)]
+    what = f" that gives {gives}" if gives else ""
     raise InputError(
-        f"unknown model {name!r}; give a folder, a repository OWNER/NAME, or one of {names}"
+        f"unknown model {name!r}; give one{what}: {', '.join(names)}, a repository OWNER/NAME, "
+        "or a folder"
     )
 
 
-def hub_folder(name: str, root: Path | None = None) -> Path:
+def hub_folder(
+    name: str,
+    root: Path | None = None,
+    gives: str | None = None,
+) -> Path:
     """The folder of a model of others: ``name`` itself when it is one, else where it was fetched.
-    InputError with size, licence and the command when it is not here.
+    InputError with size, licence and the command when it is not here; ``gives`` as in hub_model.
     """
     if Path(name).is_dir():
         return Path(name)
-    wanted = hub_model(name)
+    wanted = hub_model(name, gives)
     folder = (root or default_root()) / wanted.repository.rpartition("/")[2]
     if not (folder / wanted.marker).is_file():
         raise InputError(

@@ -53,7 +53,7 @@ def open_depth_network(name: str, device: torch.device) -> DepthNetwork:
     """A network by its short name, OWNER/NAME, or folder. InputError when it is not here,
     CheckpointError when it is none that sees depth.
     """
-    folder = hub_folder(name)
+    folder = hub_folder(name, gives="depth")
     if not (folder / "config.json").is_file():
         tensors = read_tensors(*find_weights(folder))
         if not moge.is_moge(tensors):

@@ -58,7 +58,7 @@ def open_proposer(name: str, device: torch.device) -> MaskProposer:
     """
     if name == COLOUR:
         return ByColour
-    folder = hub_folder(name)
+    folder = hub_folder(name, gives="masks")
     kind = _kind(folder)
     if kind in POINTING:
         network = loaded(folder, "AutoModelForMaskGeneration").to(device)
@@ -85,7 +85,7 @@ def find(
     wanted = [word.strip().lower() for word in words if word.strip()]
     if not wanted:
         raise InputError("no words to look for; give some, such as 'chair, lamp'")
-    folder = hub_folder(detector)
+    folder = hub_folder(detector, gives="boxes")
     if _kind(folder) not in _kinds("AutoModelForZeroShotObjectDetection"):
         raise CheckpointError(f"{folder}: is a {_kind(folder)}, which finds nothing by words")
     network = loaded(folder, "AutoModelForZeroShotObjectDetection")

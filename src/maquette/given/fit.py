@@ -341,17 +341,25 @@ def _doubts(depth: np.ndarray, stored: StoredDepth) -> list[str]:
 
 
 def outline_contrast(depth: np.ndarray, labels: np.ndarray) -> float:
-    """Mean step of log depth across the outlines of objects; labels (H, W) int, 0 = background."""
-    logs = np.log(depth)
+    """Mean step of log depth across the outlines of objects; labels (H, W) int, 0 = background.
+
+    Each side is carried on to the outline along its own slope, in inverse depth, in which planes
+    are linear: ground that recedes has no steps.
+    """
+    inverse = 1 / depth
+    carried = (APART + 0.5) / APART
+    last = np.array([[side - 1] for side in depth.shape])
     steps = []
     for axis in (0, 1):
         edge = np.stack(np.nonzero(np.diff(labels, axis=axis)))
         apart = np.zeros((2, 1), int)
         apart[axis] = APART
-        last = np.array([[side - 1] for side in depth.shape])
-        before = logs[tuple(np.maximum(edge - apart, 0))]
-        after = logs[tuple(np.minimum(edge + apart + 1, last))]
-        steps.append(np.abs(before - after))
+        sides = []
+        for start, way in ((edge, -apart), (edge + np.sign(apart), apart)):
+            near, far = (inverse[tuple((start + k * way).clip(0, last))] for k in (1, 2))
+            at_outline = near + carried * (near - far)
+            sides.append(np.log(np.where(at_outline > 0, at_outline, np.nan)))
+        steps.append(np.abs(sides[0] - sides[1]))
     every = np.concatenate(steps)
     every = every[np.isfinite(every)]
     return float(np.minimum(every, 0.5).mean()) if every.size else 0.0

@@ -9,7 +9,7 @@ the right, y down, pixel centres at +0.5. Who gets a pixel that two objects clai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,7 +19,7 @@ from scipy import ndimage
 from maquette.errors import InputError
 from maquette.masks.labels import MAX_INSTANCES
 from maquette.masks.propose import Click, PhotoMasks, Prompts, Rectangle, answers, check_clicks
-from maquette.masks.segment import segment_alpha
+from maquette.masks.segment import ByColour, segment_alpha
 from maquette.photos.pixels import connected_parts
 from maquette.types import InstanceMask
 
@@ -184,6 +184,22 @@ def find_all(photo: PhotoMasks, alpha: np.ndarray | None = None) -> Edited:
             "mark them with boxes"
         )
     return Edited(masks, tuple(m.label for m in masks))
+
+
+def find_objects(
+    image: np.ndarray,
+    alpha: np.ndarray | None,
+    otherwise: Callable[[], PhotoMasks],
+) -> Edited:
+    """Find everything in a photo (H, W, 3) uint8: the parts of a cut-out, alpha (H, W) uint8, what
+    stands on a plain background, else what whoever looks ``otherwise`` finds. Raises InputError.
+    """
+    try:
+        return find_all(ByColour(image), alpha)
+    except InputError:
+        if alpha is not None:
+            raise
+        return find_all(otherwise())
 
 
 def free_label(masks: Sequence[InstanceMask]) -> int:

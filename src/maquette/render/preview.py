@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -15,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from maquette.errors import InputError
 from maquette.geometry.cameras import azimuth_of, intrinsics_from_fov, look_at, resized
 from maquette.geometry.transforms import rotation_y, similarity
+from maquette.masks.overlay import instance_color
 from maquette.render.assemble import SceneMesh, assemble, vertex_normals
 from maquette.render.lighting import Lighting, dome, studio_lighting
 from maquette.render.overlay import fit_photo, mask_overlay
@@ -42,6 +44,11 @@ SHEET_DIRECTIONS = 32  # of the sky
 GAP = 28  # between tiles, pixels
 MARGIN = 48  # around the sheet
 CAPTION = 38  # height of a line of text under a tile
+LEGEND = 26  # height of a line of the legend
+DOT = 12  # width of a dot in it
+ENTRY = 640  # least width of a column of it
+NAME = 20  # letters of a name that it has room for
+EXPECTED = "How right each shape is likely to be:"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +121,7 @@ def orbit_cameras(
 
 def preview(scene: Scene, tile_height: int = 320) -> np.ndarray:
     """The whole story in one picture, (H, W, 3) uint8: photo, masks, the result from the same
-    camera, and three other sides.
+    camera, three other sides, and what is to be expected of each shape, where that is known.
 
     Without ``scene.input`` the first two are left out. ``tile_height`` in pixels; tiles take the
     photo's shape within limits.
@@ -132,7 +139,8 @@ def preview(scene: Scene, tile_height: int = 320) -> np.ndarray:
     tiles.append(("3D scene, same camera", _tile(stage, _filling(scene.camera, width, height))))
     for (name, _), camera in zip(TURNS, cameras, strict=True):
         tiles.append((name, _tile(stage, camera)))
-    return np.asarray(_sheet(tiles, columns, *_footer(scene)))
+    expected = _expected(scene, columns * (width + GAP) - GAP)
+    return np.asarray(_sheet(tiles, columns, *_footer(scene), expected))
 
 
 def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarray:
@@ -209,6 +217,7 @@ def _render(
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
+@lru_cache(maxsize=1)  # all views of a sheet have the same
 def _backdrop(width: int, height: int) -> np.ndarray:
     """(height, width, 3) uint8: paper that gets a little darker towards the bottom and
     the corners.
@@ -271,14 +280,16 @@ def _sheet(
     columns: int,
     left: str,
     right: str,
+    legend: Image.Image | None = None,
 ) -> Image.Image:
-    """Arrange captioned tiles of one size in rows, with a footer."""
+    """Arrange captioned tiles of one size in rows, with a legend and a footer."""
     width, height = tiles[0][1].size
     rows = -(-len(tiles) // columns)
     across = width + GAP
     down = height + CAPTION + GAP // 2
     sheet_width = 2 * MARGIN + columns * across - GAP
-    sheet_height = MARGIN + rows * (height + CAPTION) + (rows - 1) * GAP // 2 + 84
+    tiles_end = MARGIN + rows * (height + CAPTION) + (rows - 1) * GAP // 2
+    sheet_height = tiles_end + (legend.height + GAP // 2 if legend else 0) + 84
     sheet = Image.new("RGB", (sheet_width, sheet_height), PAPER)
     pen = ImageDraw.Draw(sheet)
     corners = _rounded(width, height, 16)
@@ -289,6 +300,8 @@ def _sheet(
         y = MARGIN + row * down
         sheet.paste(tile, (x, y), corners)
         pen.text((x + 4, y + height + 11), caption, font=caption_font, fill=INK)
+    if legend:
+        sheet.paste(legend, (MARGIN, tiles_end + GAP // 2))
     baseline = sheet_height - 30
     rule = baseline - 34
     end = sheet_width - MARGIN
@@ -318,6 +331,33 @@ def _rounded(width: int, height: int, radius: int) -> Image.Image:
     corner = (large[0] - 1, large[1] - 1)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, *corner), 4 * radius, fill=255)
     return mask.reduce(4)
+
+
+def _expected(scene: Scene, width: int) -> Image.Image | None:
+    """What to expect of each shape: a dot of its mask's colour, the number in its mask, its name,
+    its F-score in per cent, and what speaks against it. None where nothing is known.
+    """
+    known = [(one, one.estimate) for one in scene.instances if one.estimate is not None]
+    if not known:
+        return None
+    columns = max(1, width // ENTRY)
+    rows = -(-len(known) // columns)
+    picture = Image.new("RGB", (width, (rows + 1) * LEGEND), PAPER)
+    pen = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(size=17)
+    pen.text((4, LEGEND // 2), EXPECTED, font=font, fill=FAINT, anchor="lm")
+    dot = _rounded(DOT, DOT, DOT // 2)
+    for index, (one, estimate) in enumerate(known):
+        column, row = divmod(index, rows)
+        x = 4 + column * width // columns
+        y = (row + 1) * LEGEND + LEGEND // 2
+        picture.paste(instance_color(one.label), (x, y - DOT // 2), dot)
+        shown = f"{one.label} {one.name[:NAME]}".strip()
+        score = f"{shown}  {100 * estimate.f_score:.0f} %"
+        pen.text((x + 2 * DOT, y), score, font=font, fill=INK, anchor="lm")
+        end = x + 3 * DOT + font.getlength(score)
+        pen.text((end, y), estimate.reason, font=font, fill=FAINT, anchor="lm")
+    return picture
 
 
 def _footer(scene: Scene) -> tuple[str, str]:

@@ -266,7 +266,7 @@ def _fill(
 
 
 @inlined
-def _weight(
+def corner_weight(
     x,
     y,
     b,
@@ -349,9 +349,9 @@ def _resolve(
             a = row_of(homogeneous, i)
             b = row_of(homogeneous, j)
             c = row_of(homogeneous, k)
-            at_a = _weight(x, y, b, c)
-            at_b = _weight(x, y, c, a)
-            at_c = _weight(x, y, a, b)
+            at_a = corner_weight(x, y, b, c)
+            at_b = corner_weight(x, y, c, a)
+            at_c = corner_weight(x, y, a, b)
             weights = over((at_a, at_b, at_c), at_a + at_b + at_c)
             for channel in range(3):
                 if len(colors):

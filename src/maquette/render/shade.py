@@ -18,7 +18,7 @@ from maquette.render.lighting import Lighting
 from maquette.render.rasterize import RenderBuffers
 from maquette.render.shadows import ShadowMap, visibility
 from maquette.render.tones import CUBIC, developed, linear
-from maquette.render.vectors import compiled, dot, inlined, minus, over, plus, row_of
+from maquette.render.vectors import affine, compiled, dot, inlined, minus, over, plus, row_of
 from maquette.types import Camera
 
 TONE_RANGE = 4.0  # linear light at which the tone curve ends
@@ -40,21 +40,42 @@ def with_ground(
 
     ``albedo`` (3,) or (H, W, 3), sRGB-encoded in 0..1. Ground pixels keep face and instance -1.
     """
+    shape = buffers.normal.shape
+    laid = RenderBuffers(*(field.copy() for field in _fields(buffers)))
     # height gained per depth, linear in the pixel
     rise = camera.world_from_camera[1, :3] @ np.linalg.inv(camera.intrinsics)
-    along_row = rise[0] * (np.arange(camera.width) + 0.5)
-    along_column = rise[1] * (np.arange(camera.height) + 0.5) + rise[2]
-    with np.errstate(divide="ignore"):
-        plane = (height - camera.position[1]) / (along_row + along_column[:, None])
-    ground = (plane > 0.0) & (plane < buffers.depth) & (plane < reach)
-    depth = np.where(ground, plane, buffers.depth).astype(np.float32)
-    face = np.where(ground, np.int32(-1), buffers.face)
-    instance = np.where(ground, np.int32(-1), buffers.instance)
-    upwards = 1.0 if camera.position[1] >= height else -1.0
-    on_ground = ground[..., None]
-    normal = np.where(on_ground, np.array([0.0, upwards, 0.0], np.float32), buffers.normal)
-    paint = np.where(on_ground, np.asarray(albedo, np.float32), buffers.albedo)
-    return RenderBuffers(depth, face, normal, paint, instance)
+    paint = np.ascontiguousarray(np.broadcast_to(np.asarray(albedo, np.float32), shape))
+    plane = (*rise, height - camera.position[1], reach)
+    _lay(plane, paint, _fields(laid))
+    return laid
+
+
+def _fields(buffers: RenderBuffers) -> tuple[np.ndarray, ...]:
+    """What a pixel has: depth, face, normal, albedo, instance."""
+    return buffers.depth, buffers.face, buffers.normal, buffers.albedo, buffers.instance
+
+
+@compiled
+def _lay(plane, paint, buffers):
+    """Put a plane into the fields of pixels that see it before anything else; ``plane``: height
+    gained per depth (along x, along y, constant), height over the eye, reach.
+    """
+    depth, face, normal, albedo, instance = buffers
+    along_x, along_y, constant, over_eye, reach = plane
+    upwards = 1.0 if over_eye <= 0.0 else -1.0
+    height, width = depth.shape
+    for row in range(height):
+        for column in range(width):
+            gained = along_x * (column + 0.5) + along_y * (row + 0.5) + constant
+            distance = over_eye / gained
+            if not (0.0 < distance < depth[row, column] and distance < reach):
+                continue
+            depth[row, column] = distance
+            face[row, column] = -1
+            instance[row, column] = -1
+            for axis in range(3):
+                normal[row, column, axis] = upwards if axis == 1 else 0.0
+                albedo[row, column, axis] = paint[row, column, axis]
 
 
 def shade(
@@ -129,11 +150,23 @@ def surface_points(buffers: RenderBuffers, camera: Camera) -> np.ndarray:
     """World points (H * W, 3) float32 of all pixels; the camera's own position where there is
     nothing.
     """
-    x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
-    depth = np.where(np.isfinite(buffers.depth), buffers.depth, 0.0)
     world_from_pixel = camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)
-    scaled = np.stack([x * depth, y * depth, depth], axis=-1).reshape(-1, 3)
-    return (scaled @ world_from_pixel.T + camera.position).astype(np.float32)
+    placed = np.column_stack([world_from_pixel, camera.position])
+    points = np.empty((buffers.depth.size, 3), np.float32)
+    _unproject(buffers.depth, placed, points)
+    return points
+
+
+@compiled
+def _unproject(depth, world_from_pixel, points):
+    """Fill the points (H * W, 3) of pixels with depths (H, W); the map is (3, 4)."""
+    height, width = depth.shape
+    for row in range(height):
+        for column in range(width):
+            z = depth[row, column] if depth[row, column] < np.inf else 0.0
+            pixel = ((column + 0.5) * z, (row + 0.5) * z, z)
+            for axis in range(3):
+                points[row * width + column, axis] = affine(world_from_pixel, axis, pixel)
 
 
 def _tone_light() -> np.ndarray:

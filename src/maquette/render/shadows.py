@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from maquette.render.rasterize import checked_mesh, draw
@@ -91,8 +92,18 @@ def visibility(
     lit = np.full(len(points), 0.02, np.float32)
     total = np.full(len(points), 0.02, np.float32)
     for shadow_map in maps:
-        _gather(points, normals, shadow_map, softness, lit, total)
+        around = _around(shadow_map.inverse_depth, softness)
+        _gather(points, normals, shadow_map, around, softness, lit, total)
     return lit / total
+
+
+def _around(inverse_depth: np.ndarray, softness: int) -> np.ndarray:
+    """(S, S) whether a window of texels about a place sees anything, so that the many windows which
+    do not need no lookup.
+    """
+    reach = 2 * softness + 2  # texels along each axis, of which the place is in number ``softness``
+    occupied = (inverse_depth > 0.0).astype(np.uint8)
+    return cv2.dilate(occupied, np.ones((reach, reach), np.uint8), anchor=(softness, softness))
 
 
 @inlined
@@ -162,6 +173,7 @@ def _gather(
     points,
     normals,
     shadow_map,
+    around,
     softness,
     lit,
     total,
@@ -187,7 +199,7 @@ def _gather(
         depth = affine(m, 2, point)
         u = _in_map(m, 0, point, depth, focal, size)
         v = _in_map(m, 1, point, depth, focal, size)
-        if not (softness <= u < end and softness <= v < end):
+        if not (softness <= u < end and softness <= v < end) or not around[int(v), int(u)]:
             lit[p] += facing
             continue
         nearer = depth - 0.75 * texel  # what is less far behind does not hide

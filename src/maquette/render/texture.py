@@ -6,57 +6,107 @@ its barycentric weights, its place in the texture, and the colour there.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from maquette.render.assemble import SceneMesh, assemble
-from maquette.render.rasterize import RenderBuffers, picked, pixel_from_world, rasterize
+from maquette.render.rasterize import (
+    RenderBuffers,
+    corner_weight,
+    picked,
+    pixel_from_world,
+    rasterize,
+)
+from maquette.render.vectors import compiled, dot, inlined, over, row_of
 from maquette.types import Camera, Scene
-
-ROW = 4096  # samples that are taken together; remap has less than 32768 columns
 
 
 def textured(buffers: RenderBuffers, mesh: SceneMesh, camera: Camera) -> np.ndarray:
     """(H, W, 3) float32 in 0..1: the albedo of what ``camera`` sees of a mesh, from its textures
     where it has some, else the buffers' own.
     """
-    albedo = buffers.albedo
+    if not any(texture is not None for texture in mesh.textures):
+        return buffers.albedo
+    albedo = buffers.albedo.copy()
     owner = picked(mesh.face_instance, buffers.face)
+    matrix = pixel_from_world(camera)
+    homogeneous = mesh.vertices.astype(np.float64) @ matrix[:, :3].T + matrix[:, 3]
     for index, texture in enumerate(mesh.textures):
-        here = owner == index
-        if texture is None or not here.any():
+        if texture is None:
             continue
-        albedo = albedo.copy() if albedo is buffers.albedo else albedo
-        faces = mesh.faces[buffers.face[here]]
-        weights = barycentric(mesh.vertices[faces], camera, here)
-        uv = np.einsum("nk,nkc->nc", weights, mesh.uv[faces])
-        albedo[here] = _sampled(texture, uv)
+        seen = np.where(owner == index, buffers.face, -1)
+        _paint(seen, homogeneous, mesh.faces, mesh.uv, texture, albedo)
     return albedo
 
 
-def barycentric(corners: np.ndarray, camera: Camera, here: np.ndarray) -> np.ndarray:
-    """(N, 3) weights of triangles (N, 3, 3) of the world at the centres of the N pixels of
-    ``here`` (H, W) bool, perspective-correct (see rasterize.py).
-    """
-    y, x = np.nonzero(here)
-    centres = np.stack([x + 0.5, y + 0.5, np.ones(len(x))], axis=1)
-    matrix = pixel_from_world(camera)
-    homogeneous = corners.astype(np.float64) @ matrix[:, :3].T + matrix[:, 3]
-    edges = np.cross(np.roll(homogeneous, -1, axis=1), np.roll(homogeneous, -2, axis=1))
-    weights = np.einsum("nc,nkc->nk", centres, edges)
-    return weights / weights.sum(1, keepdims=True)
+@inlined
+def _mixed(
+    values,
+    axis,
+    face,
+    weights,
+):
+    """A coordinate between the corners of a face."""
+    i, j, k = face
+    return dot(weights, (values[i, axis], values[j, axis], values[k, axis]))
 
 
-def _sampled(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """(N, 3) float32 in 0..1 of a texture (H, W, 3) uint8 at uv (N, 2), origin at the lower left;
-    between the centres of its pixels linearly.
+@inlined
+def _between(low, high, share):
+    """On the way from one value to the other."""
+    return (1.0 - share) * low + share * high  # bytes have no differences below zero
+
+
+@inlined
+def _within(value, last):
+    """Held to 0 ... last; what is no number, as in files of strangers, is 0."""
+    if not value > 0.0:
+        return 0.0
+    return min(value, last)
+
+
+@compiled
+def _paint(
+    face_of,
+    homogeneous,
+    faces,
+    uv,
+    texture,
+    albedo,
+):
+    """Give every pixel with a face its colour of a texture (h, w, 3) uint8, whose origin is at the
+    lower left; between the centres of its pixels linearly.
     """
-    height, width = texture.shape[:2]
-    at = np.zeros((-(-len(uv) // ROW) * ROW, 2), np.float32)
-    at[: len(uv)] = uv * (1, -1) * (width, height) + (-0.5, height - 0.5)
-    x, y = at.reshape(-1, ROW, 2).transpose(2, 0, 1).copy()
-    found = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found).reshape(-1, 3)[: len(uv)].astype(np.float32) / 255
+    height, width = face_of.shape
+    down, across, _ = texture.shape
+    for row in range(height):
+        for column in range(width):
+            f = face_of[row, column]
+            if f < 0:
+                continue
+            face = row_of(faces, f)
+            a = row_of(homogeneous, face[0])
+            b = row_of(homogeneous, face[1])
+            c = row_of(homogeneous, face[2])
+            x = column + 0.5
+            y = row + 0.5
+            at_a = corner_weight(x, y, b, c)
+            at_b = corner_weight(x, y, c, a)
+            at_c = corner_weight(x, y, a, b)
+            weights = over((at_a, at_b, at_c), at_a + at_b + at_c)
+            u = across * _mixed(uv, 0, face, weights) - 0.5
+            v = down * (1.0 - _mixed(uv, 1, face, weights)) - 0.5
+            u = _within(u, across - 1.0)
+            v = _within(v, down - 1.0)
+            left = int(u)
+            top = int(v)
+            right = min(left + 1, across - 1)
+            bottom = min(top + 1, down - 1)
+            for channel in range(3):
+                corner = texture[top, left, channel]
+                above = _between(corner, texture[top, right, channel], u - left)
+                corner = texture[bottom, left, channel]
+                below = _between(corner, texture[bottom, right, channel], u - left)
+                albedo[row, column, channel] = _between(above, below, v - top) / 255.0
 
 
 def unlit(scene: Scene, camera: Camera | None = None) -> tuple[np.ndarray, np.ndarray]:

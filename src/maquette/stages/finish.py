@@ -48,9 +48,9 @@ def finished_mesh(
     no surface.
     """
     finish = finish or Finish()
-    field = None
+    field = plane = None
     if finish.fit:
-        field = fused_field(volume[0], perception, label, scene_from_cube)
+        field, plane = fused_field(volume[0], perception, label, scene_from_cube)
     triangles = finish.triangles or _triangles(perception, label, finish)
     mesh = mesh_from_volume(volume, scene_from_cube, field, triangles)
     if mesh is None:
@@ -58,7 +58,7 @@ def finished_mesh(
     if finish.texture == NONE:
         return project_colours(mesh, label, perception)
     pixels = MOST_PIXELS if finish.texture == AUTO else int(finish.texture)
-    return textured(mesh, closeup(perception, label, pixels))
+    return textured(mesh, closeup(perception, label, pixels), plane)
 
 
 def _triangles(perception: Perception, label: int, finish: Finish) -> int:

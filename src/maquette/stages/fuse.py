@@ -16,9 +16,11 @@ The photo is asked only where it can matter: near the hull's or the front's bord
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
@@ -29,6 +31,7 @@ from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.stages.closeup import Closeup, closeup, middle_lines
 from maquette.stages.join import joined
+from maquette.stages.mirror import MirrorPlane, VisibleMatter, mirrored_field
 from maquette.stages.perceive import Perception
 from maquette.stages.thin import ThinParts, thin_parts
 from maquette.types import Camera
@@ -46,6 +49,8 @@ THICKNESS = (3 / RESOLUTION / TRUNCATION, SHELL / TRUNCATION)
 CONTACT = 0.02  # an object must be this much nearer (scene units) to count as hiding a cell
 LEAST_HALF_WIDTH = 0.75  # cells, of any part
 OUTLINE_BLUR = 0.7  # pixels: the steps of a mask are none of the object
+INSIDE = 2.0  # pixels from the outline, where the surface is known well
+MIRRORED = 1500  # places of the visible surface that a mirror plane is judged by
 RIM = 1.0  # pixels beyond the mask in which the surface goes on
 
 
@@ -75,6 +80,14 @@ class SeenCells:
         """(N,) signed distance from the visible layer."""
         half = 0.5 * self.thickness
         return np.where(self.visible, np.abs(self.gap + half) - half, 1.0)
+
+    @property
+    def empty(self) -> np.ndarray:
+        """(N,) how deep they are in space that the photo shows to be empty; 0 in what it does
+        not.
+        """
+        shown = np.maximum(self.outline, np.where(self.visible, self.gap, 0.0))
+        return np.where(self.hidden, 0.0, shown).clip(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +128,19 @@ class Witness:
         visible = inside & (inwards > -RIM)
         return SeenCells(outline, gap, thickness, slim, visible, hidden)
 
+    def surface(self, most: int) -> np.ndarray:
+        """(N, 3) places of the visible surface in the scene frame, a little inside of the outline,
+        about ``most`` evenly chosen ones.
+        """
+        rows, columns = np.nonzero(self.inwards > INSIDE)
+        every = max(1, len(rows) // most)
+        rows, columns = rows[::every], columns[::every]
+        camera = self.window.camera
+        homogeneous = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1)
+        rays = homogeneous @ np.linalg.inv(camera.intrinsics).T
+        depth = self.thin.depth[rows, columns]
+        return transform_points(camera.world_from_camera, rays * depth[:, None])
+
     def covers_others(self, cells: np.ndarray) -> np.ndarray:
         """(N,) bool: whether cells (N, 3) in the cube's frame stand before another object."""
         camera = self.window.camera
@@ -125,24 +151,54 @@ class Witness:
         return np.isfinite(others) & (others >= away - CONTACT)
 
 
+class Fused(NamedTuple):
+    """An instance that agrees with its photo."""
+
+    field: np.ndarray  # (RESOLUTION,) * 3 float32
+    mirror: MirrorPlane | None  # that its hidden side follows, in the scene frame
+
+
 def fused_field(
     generated: Tensor,
     perception: Perception,
     label: int,
     scene_from_cube: np.ndarray,
-) -> np.ndarray:
-    """Field (R, R, R) of one instance -> a finer one, (RESOLUTION,) * 3 float32, that agrees with
-    the photo where that shows the instance.
+) -> Fused:
+    """Field (R, R, R) of one instance -> a finer one that agrees with the photo where that shows
+    the instance; with a measured depth, its hidden side is the mirror image of the visible one
+    where that speaks for a plane.
     """
+    witness = _witness(perception, label, scene_from_cube)
+    shape = (RESOLUTION,) * 3
+    fine = F.interpolate(generated.float()[None, None], shape, mode="trilinear")[0, 0]
+    field, shown = _held_to_photo(fine, witness)
+    plane = None
+    if perception.given_depth is not None:
+        plane = _visible_matter(field, witness).find_plane()
+        if plane is not None:
+            mirrored = torch.from_numpy(mirrored_field(field, plane))
+            field, shown = _held_to_photo(mirrored, witness)
+    if label in perception.floors:
+        field = np.maximum(field, _below_floor(perception.floors[label], scene_from_cube))
+    field = _without_hidden_islands(field, shown)
+    field = joined(field, lambda cells: ~witness.covers_others(_position(cells)))
+    return Fused(field, None if plane is None else plane.moved(scene_from_cube))
+
+
+def _witness(perception: Perception, label: int, scene_from_cube: np.ndarray) -> Witness:
     corners = transform_points(scene_from_cube, CORNERS)
     window = closeup(perception, label, PIXELS, _box_in_photo(perception.camera, corners))
     inwards = window.inwards()
     measured = perception.given_depth is not None
     thin = thin_parts(window, inwards, float(scene_from_cube[0, 0]), measured)
     witness = Witness(window, scene_from_cube, inwards, thin)
-    witness = replace(witness, inwards=_outline(witness))
-    shape = (RESOLUTION,) * 3
-    fine = F.interpolate(generated.float()[None, None], shape, mode="trilinear")[0, 0]
+    return replace(witness, inwards=_outline(witness))
+
+
+def _held_to_photo(fine: Tensor, witness: Witness) -> tuple[np.ndarray, np.ndarray]:
+    """A field (RESOLUTION,) * 3 that agrees with the photo, and bool which cells are of the visible
+    layer.
+    """
     field = fine.numpy().copy()
     outside, near = (_finer(part) for part in _coarse_look(witness, fine))
     field[outside] = 1.0
@@ -151,12 +207,20 @@ def fused_field(
     behind = np.where(seen.slim, -seen.gap - seen.thickness, -1.0)
     carved = np.maximum.reduce([field[near], seen.hull, seen.front, behind])
     field[near] = np.minimum(carved, np.maximum(seen.shell, seen.hull)).clip(-1, 1)
-    shown = np.zeros(shape, bool)
+    shown = np.zeros(field.shape, bool)
     shown[near] = seen.shell < 0
-    if label in perception.floors:
-        field = np.maximum(field, _below_floor(perception.floors[label], scene_from_cube))
-    field = _without_hidden_islands(field, shown)
-    return joined(field, lambda cells: ~witness.covers_others(_position(cells)))
+    return field, shown
+
+
+def _visible_matter(field: np.ndarray, witness: Witness) -> VisibleMatter:
+    """What a fused field and the photo say of an object, in the frame of its cube."""
+    half = RESOLUTION // 2
+    coarse = field.reshape(half, 2, half, 2, half, 2).mean((1, 3, 5))
+    cube_from_scene = np.linalg.inv(witness.scene_from_cube)
+    points = transform_points(cube_from_scene, witness.surface(MIRRORED))
+    towards = transform_points(cube_from_scene, witness.window.camera.position)
+    sight = towards / np.linalg.norm(towards)
+    return VisibleMatter(coarse, points, lambda at: witness.see(at).empty * TRUNCATION, sight)
 
 
 def _below_floor(height: float, scene_from_cube: np.ndarray) -> np.ndarray:

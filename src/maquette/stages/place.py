@@ -26,9 +26,8 @@ def place(
     centre = mesh.bounds.mean(0)
     centred = mesh.copy()
     centred.apply_translation(-centre)
-    centred.vertices = np.asarray(
-        centred.vertices, np.float32
-    )  # what every file format stores, so that saving loses nothing
+    # what every file format stores, so that saving loses nothing
+    centred.vertices = np.asarray(centred.vertices, np.float32)
     return Instance(
         label=label,
         mesh=centred,

@@ -22,7 +22,7 @@ from maquette.checkpoints.embedded import load_models
 from maquette.checkpoints.mask_networks import open_proposer
 from maquette.errors import InputError
 from maquette.geometry.boxes import pixel_box
-from maquette.masks.edit import Masks, find_all
+from maquette.masks.edit import Masks, find_objects
 from maquette.masks.grabcut import held_to_edges
 from maquette.masks.propose import Click, MaskProposer, PixelBox, without_overlap
 from maquette.masks.segment import ByColour
@@ -42,6 +42,9 @@ SLACK = 0.03  # of a box's sides, by which an object may reach over it
 CERTAIN = 0.75  # nearness to a click, see ``click_plane``; about a hundredth of the window
 GRID = 10  # clicks along the photo's longer side that look for everything
 LEAST_QUALITY = 0.5  # expected IoU of what counts as an object then
+# expected IoU, from afar, of a click that may have met nothing: below, it counts only if it is an
+# object from near. Of 15 clicks on bare background 14 are told by that, of 35 objects none is lost.
+FAINT = 0.25
 LEAST_SHARE = 0.001  # of the photo that such an object has
 SAME = 0.5  # share of the smaller of two masks, from which on they are of one object
 LEAST_PART = 0.03  # of the largest part; smaller ones that nobody clicked on are noise
@@ -148,6 +151,13 @@ class Found(NamedTuple):
     quality: float  # the IoU that the network expects
 
 
+class Cut(NamedTuple):
+    """An object as it was cut out of the photo."""
+
+    mask: np.ndarray  # (H, W) bool
+    quality: float  # the IoU that the network expects
+
+
 @dataclass(frozen=True, eq=False)
 class PointedPhoto:
     """A photo that the segmenter has looked at; see ``masks.propose.PhotoMasks``."""
@@ -203,11 +213,19 @@ class PointedPhoto:
         return Found(found.logits[0].float().numpy(), float(found.quality.sigmoid()))
 
     def clicked(self, clicks: Sequence[Click], before: np.ndarray | None = None) -> np.ndarray:
-        """The object (H, W) bool that clicks mean, or that they make of a mask."""
+        """The object (H, W) bool that clicks mean, or that they make of a mask. InputError when a
+        single click meets what does not look like an object.
+        """
         if before is None or not before.any():
             far = self.whole
-            near = self._from_near(far, self.ask(far, clicks), clicks)
-            return self._clicked_parts(near, clicks)
+            seen = self.ask(far, clicks)
+            near = self._from_near(far, seen, clicks)
+            if len(clicks) == 1 and seen.quality < FAINT and near.quality < LEAST_QUALITY:
+                raise InputError(
+                    "nothing there looks like an object of its own; click on an object, "
+                    "or draw a box around what you mean"
+                )
+            return self._clicked_parts(near.mask, clicks)
         shown = before.copy()
         shown[_pixels(clicks, self.size)] = True
         look = self.look(Window.around(pixel_box(shown), MARGIN, self.size))
@@ -227,7 +245,7 @@ class PointedPhoto:
         clicks = self._all_over()
         answers = [self.ask(far, [click]) for click in clicks]
         kept = _different(answers)
-        masks = [self._from_near(far, answers[k], [clicks[k]]) for k in kept]
+        masks = [self._from_near(far, answers[k], [clicks[k]]).mask for k in kept]
         masks = [mask for mask in masks if mask.mean() >= LEAST_SHARE]
         masks = [mask for mask in without_overlap(masks) if mask.any()] if masks else []
         if not masks:
@@ -247,16 +265,17 @@ class PointedPhoto:
         far: Look,
         found: Found,
         clicks: Sequence[Click],
-    ) -> np.ndarray:
+    ) -> Cut:
         """The object of first clicks, as the whole photo shows it, looked at from near."""
         mask = self._without_specks(far.window.in_photo(found.logits, self.size), clicks)
         window = self._near(mask, [click for click in clicks if click.positive])
         if window.side >= WIDE * far.window.side:
-            return self._outlined(far, found, clicks)
+            return Cut(self._outlined(far, found, clicks), found.quality)
         look = self.look(window)
         chances = 1 / (1 + np.exp(-found.logits))
         known = far.window.seen(chances, window, self.pixels // 2)
-        return self._outlined(look, self.ask(look, clicks, before=known), clicks)
+        nearer = self.ask(look, clicks, before=known)
+        return Cut(self._outlined(look, nearer, clicks), nearer.quality)
 
     def _clicked_parts(self, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
         """The parts of a mask (H, W) that first clicks have met; all of it when they met nothing.
@@ -361,12 +380,7 @@ def proposed(photo: Photo) -> Masks:
     """Masks of everything in a photo for which none are given: the parts of a cut-out, what stands
     on a plain background, else what the segmenter finds. Raises InputError.
     """
-    try:
-        return find_all(ByColour(photo.image), photo.alpha).masks
-    except InputError:
-        if photo.alpha is not None:
-            raise
-        return find_all(embedded_proposer()(photo.image)).masks
+    return find_objects(photo.image, photo.alpha, lambda: embedded_proposer()(photo.image)).masks
 
 
 def _pixels(clicks: Sequence[Click], size: Size) -> tuple[np.ndarray, np.ndarray]:

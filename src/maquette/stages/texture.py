@@ -1,7 +1,8 @@
 """The photo as the texture of a mesh: its own crop is the atlas, nothing is unwrapped.
 
 In the flow: a mesh in the scene frame + Closeup -> the same mesh with a texture. Every vertex that
-the photo shows reads its own pixel; every other one reads where the nearest shown ones do. A face
+the photo shows reads its own pixel; every other one reads where the nearest shown ones do, or
+those nearest to its mirror image where the object follows a plane (mirror.py). A face
 reads one of several copies of the crop, the blurrier the less the photo shows of it, and all copies
 are packed into one picture. Vertices are split where faces of different copies meet.
 """
@@ -24,6 +25,7 @@ from maquette.geometry.cameras import project, resized
 from maquette.geometry.transforms import unit_vectors
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
 from maquette.stages.closeup import Closeup, middle_lines
+from maquette.stages.mirror import MirrorPlane
 
 # standard deviation of each copy's blur, in square roots of the mask's area, and its scale
 BLURS = (0.0, 0.012, 0.04, 0.1)
@@ -34,6 +36,7 @@ NEAR = (
 CLEARLY, HARDLY = 0.5, 0.2  # shares of a face that the photo shows
 GRAZING, FACING = 0.12, 0.4  # cosines at which a surface begins to be shown, and is
 BEHIND = 0.012  # extents behind the foremost surface at which a point begins to be hidden
+IMAGED = 0.03  # extents: as near to shown surface a mirror image takes its colours
 NEIGHBOURS = 6  # shown vertices that a hidden one takes its place from
 LEAST_SHOWN = 8  # vertices; with fewer there is no texture
 LEAST_SIDE = 4  # pixels of a copy
@@ -50,9 +53,13 @@ class Atlas:
     scales: np.ndarray  # (4, 2) pixels of a copy per pixel of the first one
 
 
-def textured(mesh: trimesh.Trimesh, seen: Closeup) -> trimesh.Trimesh:
-    """The mesh (scene frame) with the photo as its texture; as it is when the photo shows next to
-    nothing of it.
+def textured(
+    mesh: trimesh.Trimesh,
+    seen: Closeup,
+    plane: MirrorPlane | None = None,
+) -> trimesh.Trimesh:
+    """The mesh (scene frame) with the photo as its texture, on the side that the photo does not
+    show as the plane (scene frame) mirrors it; as it is when the photo shows next to nothing of it.
     """
     vertices = np.asarray(mesh.vertices)
     faces = np.asarray(mesh.faces)
@@ -63,8 +70,9 @@ def textured(mesh: trimesh.Trimesh, seen: Closeup) -> trimesh.Trimesh:
     extent = longest_side(vertices)
     pixel, _ = project(seen.camera, vertices)
     size = (seen.camera.width, seen.camera.height)
-    place = _places(vertices, np.clip(pixel, 0, size), clear)
-    copy = _copies_of_faces(vertices, faces, shown, extent)
+    sources = _sources(vertices, clear, plane, extent)
+    place = _places(vertices, np.clip(pixel, 0, size), clear, sources)
+    copy = _copies_of_faces(sources, faces, shown, extent)
     atlas = pack(_filled_from_inside(seen), seen.mask)
     split, corner = np.unique(faces * len(BLURS) + copy[:, None], return_inverse=True)
     vertex, level = np.divmod(split, len(BLURS))
@@ -100,13 +108,35 @@ def shown_share(mesh: trimesh.Trimesh, seen: Closeup) -> np.ndarray:
     return facing * unhidden * within * ~outside.any(1)
 
 
-def _places(vertices: np.ndarray, pixel: np.ndarray, shown: np.ndarray) -> np.ndarray:
+def _sources(
+    vertices: np.ndarray,
+    shown: np.ndarray,
+    plane: MirrorPlane | None,
+    extent: float,
+) -> np.ndarray:
+    """(V, 3) where each vertex looks for shown ones: at itself, or at its mirror image when that is
+    shown.
+    """
+    if plane is None:
+        return vertices
+    images = plane.reflect(vertices)
+    distance, _ = cKDTree(vertices[shown]).query(images)
+    is_image = ~shown & (distance < IMAGED * extent)
+    return np.where(is_image[:, None], images, vertices)
+
+
+def _places(
+    vertices: np.ndarray,
+    pixel: np.ndarray,
+    shown: np.ndarray,
+    sources: np.ndarray,
+) -> np.ndarray:
     """(V, 2) pixels that the vertices read: shown ones their own, the others the weighted mean of
-    the nearest shown ones'.
+    the shown ones nearest to their sources (V, 3).
     """
     place = pixel.copy()
     count = min(NEIGHBOURS, int(shown.sum()))
-    distance, nearest = cKDTree(vertices[shown]).query(vertices[~shown], k=count)
+    distance, nearest = cKDTree(vertices[shown]).query(sources[~shown], k=count)
     weight = 1 / (distance + 1e-9)
     weight /= weight.sum(1, keepdims=True)
     place[~shown] = np.einsum("nk,nkc->nc", weight, pixel[shown][nearest])
@@ -114,16 +144,16 @@ def _places(vertices: np.ndarray, pixel: np.ndarray, shown: np.ndarray) -> np.nd
 
 
 def _copies_of_faces(
-    vertices: np.ndarray,
+    sources: np.ndarray,
     faces: np.ndarray,
     shown: np.ndarray,
     extent: float,
 ) -> np.ndarray:
     """(F,) the copy that each face reads: 0 where the photo shows it clearly, 1 where hardly, then
-    by the distance to what is shown.
+    by the distance of its sources (V, 3) to what is shown.
     """
     share = shown[faces].mean(1)
-    centres = vertices[faces].mean(1)
+    centres = sources[faces].mean(1)
     copy = np.full(len(faces), 3)
     clear = share > CLEARLY
     if clear.any():

@@ -92,6 +92,50 @@ def test_masks_from_boxes_clicks_brush_and_polygon(page, app):
     assert labels(page)[40, 70] == 4
 
 
+def test_a_click_is_seen_while_it_waits_and_one_on_nothing_is_said(page, app):
+    photo = app.call("/api/photos", TABLE.read_bytes(), "image/jpeg")["id"]
+    b.go(page, app, f"#photo/{photo}")
+    page.wait_for_selector(".empty-panel")
+    held = []
+    page.route("**/masks/edits", held.append)
+    page.keyboard.press("c")
+    page.mouse.click(*b.at(page, 620, 20))  # the wall
+    b.until(page, lambda: held)
+    assert page.locator(".pending").is_visible()
+    shot(page, "55-a-click-waits")
+    page.unroute("**/masks/edits")
+    held.pop().continue_()
+    page.wait_for_selector(".toast.error:has-text('looks like an object')")
+    b.masks_ready(page, 0)
+    assert not page.locator(".pending").is_visible()
+    shot(page, "56-nothing-there")
+
+
+def test_objects_are_found_by_the_first_button_and_a_missing_network_says_how_to_bring_it(
+    page, app
+):
+    photo = app.call("/api/photos", TABLE.read_bytes(), "image/jpeg")["id"]
+    b.go(page, app, f"#photo/{photo}")
+    page.wait_for_selector(".empty-panel")
+    first = page.locator("#mask-tools button").first
+    first.click()
+    page.wait_for_selector("#ask[open]")
+    missing = [one["name"] for one in app.call("/api/config")["finders"] if one["bring"]]
+    if "sam2.1" in missing:
+        page.select_option("#ask select", "sam2.1")
+        said = page.locator("#ask .missing").inner_text()
+        assert "maquette models fetch sam2.1" in said and "pip install 'maquette[hub]'" in said
+        assert page.get_by_role("button", name="Find objects", exact=True).last.is_disabled()
+    shot(page, "57-a-network-that-is-not-here")
+    page.keyboard.press("Escape")
+    with page.expect_response("**/masks/edits") as answer:
+        page.locator(".empty-panel .primary").click()
+    assert answer.value.request.post_data_json["edit"]["kind"] == "auto"
+    page.wait_for_selector(".toast")
+    b.masks_ready(page)
+    shot(page, "58-found")
+
+
 def test_merge_split_rename_reorder_delete_with_undo_and_redo(page, app):
     b.go(page, app, f"#photo/{app.example()}")
     b.masks_ready(page, 5)

@@ -6,7 +6,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from maquette import __version__
-from maquette.app import examples, jobs, masks, options, reference, samples, scene_files
+from maquette.app import (
+    examples,
+    finders,
+    jobs,
+    masks,
+    options,
+    reference,
+    samples,
+    scene_files,
+)
 from maquette.app.routes.common import (
     FOREVER,
     CrewHere,
@@ -35,6 +44,7 @@ def config(studio: StudioHere, crew: CrewHere) -> JsonObject:
         "limits": limits,
     }
     shown["options"] = options.offered(known)
+    shown["finders"] = finders.offered()
     shown["mask_forms"] = _forms("form", masks.FORMS)
     formats = _forms("format", scene_files.FORMATS)
     shown["scene_formats"] = [
@@ -61,7 +71,7 @@ def health(studio: StudioHere, crew: CrewHere) -> JsonObject:
     """Whether the server works, and how much it has to do."""
     rows = studio.store.all("SELECT state, count(*) AS n FROM jobs GROUP BY state")
     count = {row["state"]: row["n"] for row in rows}
-    workers = [{"state": member.state} for member in crew.members]
+    workers = [{"state": state} for state in crew.states()]
     shown = {
         "status": "ok",
         "version": __version__,

@@ -5,12 +5,12 @@ import { byId, h } from "./dom.js";
 const KEYS = {
   Objects: [
     ["B", "box around an object"], ["C", "click on an object; Alt: not here"], ["P", "brush; Alt erases"], ["L", "polygon; Enter closes it"], ["K", "split along a line"],
-    ["V", "select; Shift for several"], ["H, Space", "move the picture"], ["X", "add or subtract"], ["[ ]", "brush size"], ["M", "merge the selected"], ["F2", "rename"],
-    ["Del", "delete"], ["Esc", "select nothing"], ["+ - 0", "zoom in, out, fit"], ["Ctrl A", "select all"], ["Ctrl Enter", "make the scene"],
+    ["O", "find objects"], ["V", "select; Shift for several"], ["H, Space", "move the picture"], ["X", "add or subtract"], ["[ ]", "brush size"], ["M", "merge the selected"], ["F2", "rename"],
+    ["Del", "delete"], ["Esc", "select nothing"], ["+ - 0", "zoom in, out, fit"], ["Ctrl A", "select all"], ["Ctrl Enter", "make the scene"], ["Arrows", "a cross on the picture; Enter presses there"],
   ],
   Scene: [
-    ["V W E R", "select, move, rotate, scale"], ["S", "snap to steps"], ["F", "look at the selection"], ["P", "the photo's view"], ["1 2 3 4", "photo, objects, confidence, clay"],
-    ["Z", "wireframe"], ["G", "ground grid"], ["H", "hide"], ["D", "duplicate"], ["F2", "rename"], ["Del", "delete"], ["Ctrl S", "save GLB"],
+    ["V W E R", "select, move, rotate, scale"], ["S", "snap to steps"], ["F", "look at the selection"], ["P", "the photo's view"], ["1 2 3 4", "colours, objects, confidence, clay"],
+    ["Arrows", "move, turn, scale the selected"], ["Z", "wireframe"], ["G", "ground grid"], ["H", "hide"], ["D", "duplicate"], ["F2", "rename"], ["Del", "delete"], ["Ctrl S", "save GLB"],
   ],
   Everywhere: [["Ctrl Z", "undo"], ["Ctrl Shift Z", "redo"], ["Ctrl V", "paste a photo"], ["?", "this panel"]],
 }; // prettier-ignore

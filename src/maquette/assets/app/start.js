@@ -4,6 +4,7 @@ import { api } from "./api.js";
 import { byId, confirmed, h, iconButton, openMenu, toast } from "./dom.js";
 import { icon } from "./icons.js";
 import { importMasks } from "./masks/actions.js";
+import { methodTitle } from "./scene/actions.js";
 import { store } from "./store.js";
 
 const PICTURE = /^image\/|\.(png|jpe?g|webp|tiff?|bmp|gif|avif)$/i;
@@ -14,7 +15,7 @@ export function mountStart() {
   byId("photo-file").onchange = (event) => take([...event.target.files], event.target);
   byId("scene-file").onchange = (event) => openFiles([...event.target.files], event.target);
   store.watch(["examples"], ({ examples }) => showExamples(examples));
-  store.watch(["recent"], ({ recent }) => showRecent(recent));
+  store.watch(["recent", "config"], ({ recent }) => showRecent(recent));
 }
 
 /** Ask the server again for examples, photos, jobs and scenes. */
@@ -65,6 +66,27 @@ async function receive(files) {
   else await take(files);
 }
 
+/** The files of what was dropped. Of a folder with a scene.json only that scene's, for there are pictures beside it. */
+async function dropped(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean), flat = [...transfer.files];
+  if (!entries.some((entry) => entry.isDirectory)) return flat;
+  const found = (await Promise.all(entries.map(filesBelow))).flat();
+  const document = found.find(({ path }) => path.endsWith("/scene.json"));
+  const own = document ? `${document.path.slice(0, -".json".length)}_files/` : "/";
+  return found.filter((one) => one === document || one.path.startsWith(own)).map(({ file }) => file);
+}
+
+/** All files of a dropped file or folder, as [{path, file}]. */
+async function filesBelow(entry) {
+  if (entry.isFile) return [{ path: entry.fullPath, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) }];
+  const reader = entry.createReader(), below = [];
+  for (;;) {
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // at most a hundred at once
+    if (!some.length) return (await Promise.all(below.map(filesBelow))).flat();
+    below.push(...some);
+  }
+}
+
 export function mountDropping() {
   const veil = byId("veil");
   let depth = 0;
@@ -72,7 +94,7 @@ export function mountDropping() {
   window.addEventListener("dragenter", (event) => {
     if (!hasFiles(event)) return;
     depth += 1;
-    byId("veil-text").textContent = store.get().screen === "masks" ? "Drop a mask file for this photo" : "Drop a photo, a saved scene, or a GLB";
+    byId("veil-text").textContent = store.get().screen === "masks" ? "Drop a mask file for this photo" : "Drop a photo, a GLB, or a scene with its folder";
     veil.hidden = false;
   });
   window.addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
@@ -86,7 +108,7 @@ export function mountDropping() {
     event.preventDefault();
     depth = 0;
     veil.hidden = true;
-    receive([...event.dataTransfer.files]);
+    dropped(event.dataTransfer).then(receive);
   });
   window.addEventListener("paste", (event) => {
     if (event.target.matches?.("input, textarea")) return;
@@ -140,7 +162,7 @@ function card({ picture, name, about, open, badge = null, menu = null }) {
 
 function sceneCard(scene) {
   return card({
-    picture: scene.thumbnail, name: scene.name || "Scene", about: [scene.method ?? "", " · ", when(scene.changed_at ?? scene.created)],
+    picture: scene.thumbnail, name: scene.name || "Scene", about: [methodTitle(scene.method), " · ", when(scene.changed_at ?? scene.created)],
     open: () => { location.hash = `scene/${scene.id}`; },
     menu: [
       { text: "Rename", icon: "pen", run: () => askName(scene.name, async (name) => { await api.renameScene(scene.id, name); refreshLists(); }) },

@@ -45,6 +45,7 @@ export const store = createStore({
   hovered: null, // label that the pointer is over in the list
   tool: "box", // of the masks
   brush: 14, erase: false, negative: false, replace: false, // options of the tools
+  finder: "embedded", finding: false, // who finds outlines; while all objects are looked for
   working: 0, // edits under way
   job: null, // the job that is watched
   scene: null, // the open scene

@@ -9,6 +9,9 @@ const LOW = new THREE.Color("#c8385a"), MIDDLE = new THREE.Color("#e8a33d"), HIG
 const CLAY = new THREE.Color("#cfc8bd");
 const PALETTE = ["#4c8dd6", "#e07a3f", "#3fa66b", "#c9539b", "#8a6fd1", "#b59a2c", "#2fa3b5", "#d1495b", "#7a9a3a", "#9c6b4a"];
 
+/** How right an object's shape is likely to be; of scenes that do not tell, how well its outline fits the photo. */
+export const sureness = ({ estimate, confidence }) => estimate?.f_score ?? confidence ?? null;
+
 /** Colour of a confidence in [0, 1], as a THREE.Color; grey when it was not checked. */
 export function confidenceColour(confidence) {
   if (confidence === null || confidence === undefined || Number.isNaN(confidence)) return UNKNOWN.clone();
@@ -28,7 +31,7 @@ export function paint(mesh, record, colouring, wireframe) {
   if (colouring === "photo") {
     mesh.material = own;
   } else {
-    const colour = { instance: () => new THREE.Color(record.color ?? labelColour(record.label)), confidence: () => confidenceColour(record.confidence),
+    const colour = { instance: () => new THREE.Color(record.color ?? labelColour(record.label)), confidence: () => confidenceColour(sureness(record)),
                      clay: () => CLAY }[colouring](); // prettier-ignore
     plain.color.copy(colour);
     mesh.material = plain;

@@ -47,7 +47,22 @@ function accept(masks, before) {
   for (const note of masks.notes ?? []) toast(note);
 }
 
-export const edit = (what) => change((id, version) => api.editMasks(id, version, what));
+const FOUND = ["box", "clicks", "auto"]; // edits in which somebody finds an outline
+
+export const edit = (what) => change((id, version) => api.editMasks(id, version, FOUND.includes(what.kind) ? { ...what, finder: store.get().finder } : what));
+
+/** Look for all objects, or for what words name; they take the place of those that are marked. */
+export async function findObjects(find = "") {
+  store.set({ finding: true });
+  try {
+    if (!(await edit({ kind: "auto", find }))) return;
+    const { length } = store.get().masks.objects;
+    toast(`${length} ${length === 1 ? "object" : "objects"} found`, { action: ["Undo", undo] });
+    store.set({ tool: "select" });
+  } finally {
+    store.set({ finding: false });
+  }
+}
 
 export function undo() {
   return store.get().masks?.can_undo ? change((id, version) => api.undoMasks(id, version)) : null;

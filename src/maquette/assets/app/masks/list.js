@@ -4,7 +4,8 @@ import { api } from "../api.js";
 import { byId, download, h, iconButton, openMenu } from "../dom.js";
 import { icon } from "../icons.js";
 import { store } from "../store.js";
-import { choose, deleteChosen, edit, importMasks, mergeChosen, moveTo, shift } from "./actions.js";
+import { choose, deleteChosen, edit, findObjects, importMasks, mergeChosen, moveTo, shift } from "./actions.js";
+import { askFind } from "./find.js";
 
 let renaming = null; // the label whose name is being typed
 
@@ -14,7 +15,7 @@ export function mountMaskList() {
     await importMasks([...event.target.files]);
     event.target.value = "";
   };
-  store.watch(["masks", "chosen"], show);
+  store.watch(["masks", "chosen", "finding"], show);
 }
 
 /** Type a new name for an object in the list. */
@@ -23,13 +24,13 @@ export function rename(label) {
   show(store.get());
 }
 
-function show({ masks, chosen }) {
+function show({ masks, chosen, finding }) {
   const list = byId("mask-list");
   if (!masks) return;
   byId("mask-count").textContent = masks.objects.length || "";
   const focused = document.activeElement?.closest?.(".row")?.dataset.label;
   if (!masks.objects.length) {
-    list.replaceChildren(emptyList());
+    list.replaceChildren(emptyList(finding));
     return;
   }
   list.setAttribute("role", "list");
@@ -42,9 +43,11 @@ function show({ masks, chosen }) {
   if (chosen.length === 1) list.querySelector(".selected")?.scrollIntoView({ block: "nearest" });
 }
 
-function emptyList() {
-  return h("div", { class: "empty-panel" }, icon("box"), h("p", {}, "No objects yet. Draw a box around each thing that shall become a mesh."),
-    h("button", { type: "button", onclick: () => edit({ kind: "auto" }), title: "Works when the background is plain" }, "Find them on a plain background"),
+function emptyList(finding) {
+  return h("div", { class: "empty-panel" }, finding ? h("span", { class: "spinner" }) : icon("wand"),
+    h("p", {}, finding ? "Looking for objects ..." : "No objects yet. Let them be found, or draw a box around each thing that shall become a mesh."),
+    h("button", { type: "button", class: "primary", disabled: finding, onclick: () => findObjects() }, "Find objects"),
+    h("button", { type: "button", class: "quiet", "aria-haspopup": "dialog", disabled: finding, onclick: askFind }, "By words or another network ..."),
     h("button", { type: "button", class: "quiet", onclick: () => byId("mask-file").click() }, "Open a mask file")); // prettier-ignore
 }
 
@@ -122,7 +125,7 @@ function menuOfAll() {
   const forms = config?.mask_forms ?? [];
   return [
     { text: "Open a mask file", icon: "upload", run: () => byId("mask-file").click() },
-    { text: "Find objects on a plain background", icon: "wand", run: () => edit({ kind: "auto" }) },
+    { text: "Find objects ...", icon: "wand", key: "O", run: askFind },
     { text: "Select all", icon: "select", key: "Ctrl+A", disabled: !some, run: selectAll },
     { text: "Delete all", icon: "trash", danger: true, disabled: !some, run: () => edit({ kind: "clear" }) },
     "-", { note: "Save the masks as" },

@@ -3,6 +3,8 @@
 import { byId, h, iconButton, roam, segments } from "../dom.js";
 import { store } from "../store.js";
 import { choose, redo, undo } from "./actions.js";
+import { Crosshair } from "./crosshair.js";
+import { askFind } from "./find.js";
 import { MaskCanvas } from "./canvas.js";
 import { mountMaskList } from "./list.js";
 import { mountRequest } from "./request.js";
@@ -19,7 +21,11 @@ export function mountMasks() {
   tools = toolHandlers(canvas);
   mountPointer(canvas, tools);
   mountPending();
-  canvas.preview = (context, view) => tools[store.get().tool].draw?.(context, view);
+  const cross = new Crosshair(canvas, tools);
+  canvas.preview = (context, view) => {
+    tools[store.get().tool].draw?.(context, view);
+    cross.draw(context, view);
+  };
   mountTools();
   mountMaskList();
   mountRequest();
@@ -72,19 +78,20 @@ function mountTools() {
   const bar = byId("mask-tools");
   const buttons = TOOLS.filter(Boolean).map((tool) =>
     iconButton(tool.icon, `${tool.title} (${tool.key})`, () => store.set({ tool: tool.name }), { role: "button" }));
+  const find = iconButton("wand", "Find objects (O)", askFind, { "aria-haspopup": "dialog" });
   let k = 0;
-  bar.replaceChildren(...TOOLS.map((tool) => (tool ? buttons[k++] : h("hr"))));
-  bar.onkeydown = (event) => roam(event, buttons);
+  bar.replaceChildren(find, h("hr"), ...TOOLS.map((tool) => (tool ? buttons[k++] : h("hr"))));
+  bar.onkeydown = (event) => roam(event, [find, ...buttons]);
   store.watch(["tool"], ({ tool }) => {
     TOOLS.filter(Boolean).forEach((one, index) => buttons[index].setAttribute("aria-pressed", String(one.name === tool)));
     byId("mask-canvas").style.cursor = { select: "default", hand: "grab", brush: "none" }[tool] ?? "crosshair";
     tools.cancel();
   });
-  store.watch(["tool", "brush", "erase", "negative", "replace", "chosen", "masks", "photo"], showOptions);
+  store.watch(["tool", "brush", "erase", "negative", "replace", "chosen", "masks", "photo", "finding"], showOptions);
 }
 
 /** The options of the tool in hand, above the picture; and one line that says how it works. */
-function showOptions({ tool, brush, erase, negative, replace, chosen, masks, photo }) {
+function showOptions({ tool, brush, erase, negative, replace, chosen, masks, photo, finding }) {
   const object = masks?.objects.find((one) => one.label === chosen[0]);
   const who = object ? object.name || `object ${object.label}` : null;
   const place = byId("mask-options"), parts = [];
@@ -111,7 +118,7 @@ function showOptions({ tool, brush, erase, negative, replace, chosen, masks, pho
     place.hidden = !parts.length;
     place.querySelectorAll("button, input")[focused]?.focus();
   }
-  byId("mask-hint").textContent = hint(tool, who, masks);
+  byId("mask-hint").textContent = finding ? "Looking for objects ..." : hint(tool, who, masks);
 }
 
 function newObject(who) {
@@ -129,6 +136,7 @@ function hint(tool, who, masks) {
 /** What the keyboard does on this screen; tells whether the key meant something. */
 export function maskKey(event) {
   const { tool, brush } = store.get();
+  if (event.key.toLowerCase() === "o") { askFind(); return true; }
   if (event.key === "Escape") { if (!tools.cancel()) choose(null); return true; }
   if (event.key === "Enter" && tool === "polygon") { tools.finish(); return true; }
   if (event.key === "[" || event.key === "]") {

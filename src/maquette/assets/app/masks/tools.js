@@ -80,19 +80,26 @@ export function toolHandlers(canvas) {
         const [x, y] = point;
         if (x < 0 || y < 0 || x >= canvas.photo.width || y >= canvas.photo.height) return;
         const label = first(), positive = !(store.get().negative !== event.altKey) || label === null;
+        this.missed = null;
         this.pending = { x, y, positive };
         canvas.draw();
-        await edit({ kind: "clicks", label, clicks: [{ x, y, positive }] });
+        const found = await edit({ kind: "clicks", label, clicks: [{ x, y, positive }] });
+        this.missed = found ? null : this.pending;
         this.pending = null;
         canvas.draw();
       },
       draw(context, view) {
-        if (!this.pending) return;
-        const { x, y, positive } = this.pending, r = 7 / view.scale;
+        const shown = this.pending ?? this.missed;
+        if (!shown) return;
+        const { x, y, positive } = shown, r = 7 / view.scale;
         context.beginPath();
         context.arc(x, y, r, 0, 7);
-        context.fillStyle = positive ? "#1d9e6a" : "#d1495b";
+        context.fillStyle = this.missed ? "rgba(0, 0, 0, 0.55)" : positive ? "#1d9e6a" : "#d1495b";
         context.fill();
+        if (this.missed) { // struck through
+          context.moveTo(x - 0.7 * r, y + 0.7 * r);
+          context.lineTo(x + 0.7 * r, y - 0.7 * r);
+        }
         both(context, view);
       },
     },
@@ -196,10 +203,11 @@ export function toolHandlers(canvas) {
 
     /** Give up what is in work; tells whether there was something. */
     cancel() {
-      const some = corners.length > 0 || Boolean(handlers.box.from);
+      const some = corners.length > 0 || [handlers.box, handlers.split].some((tool) => tool.from);
       corners = [];
-      Object.assign(handlers.box, { from: null });
+      for (const tool of [handlers.box, handlers.split]) tool.from = null;
       Object.assign(handlers.brush, { points: null });
+      Object.assign(handlers.click, { missed: null });
       canvas.draw();
       return some;
     },

@@ -6,7 +6,7 @@ import { store } from "../store.js";
 import { mainViewer, turnScene } from "./views.js";
 
 const COLOURINGS = [["photo", "Colours", "The objects' own colours (1)"], ["instance", "Objects", "One colour for each object (2)"],
-                    ["confidence", "Confidence", "How well each object covers its mask (3)"], ["clay", "Clay", "Shape only (4)"]]; // prettier-ignore
+                    ["confidence", "Confidence", "How right each shape is likely to be (3)"], ["clay", "Clay", "Shape only (4)"]]; // prettier-ignore
 
 export function mountLook() {
   store.watch(["look"], ({ look }) => {
@@ -30,7 +30,7 @@ function legend() {
     context.fillStyle = confidenceColour(x / 89).getStyle();
     context.fillRect(x, 0, 1, 8);
   }
-  return h("span", { class: "legend" }, "0", bar, "1");
+  return h("span", { class: "legend" }, "0 %", bar, "100 %");
 }
 
 function mountEye() {

@@ -1,6 +1,6 @@
 /** The panel beside the 3D view: the objects, the one that is selected, what failed; or the table of a comparison. */
 
-import { confidenceColour } from "../../viewer/looks.js";
+import { confidenceColour, sureness } from "../../viewer/looks.js";
 import { api } from "../api.js";
 import { byId, download, h, iconButton, openMenu, segments } from "../dom.js";
 import { icon } from "../icons.js";
@@ -45,10 +45,15 @@ const swatch = (color) => {
   return element;
 };
 
-function confidenceChip(confidence) {
-  if (confidence === null || confidence === undefined) return null;
-  const dot = swatch(confidenceColour(confidence).getStyle());
-  return h("span", { class: "chip", title: "Confidence: how well the object covers its mask in the photo" }, dot, `${Math.round(100 * confidence)} %`);
+const percent = (share) => (share === null || share === undefined ? "-" : `${Math.round(100 * share)} %`);
+
+/** How far an object can be trusted, in one number; what it means is said on hover, to screen readers, and in the inspector. */
+function sureChip(instance) {
+  const share = sureness(instance);
+  if (share === null) return null;
+  const { estimate } = instance, because = estimate?.reason ? `; not more, because ${estimate.reason}` : "";
+  const said = estimate ? `Its shape is likely to be ${percent(share)} right${because}` : `Its outline fits the photo by ${percent(share)}`;
+  return h("span", { class: "chip", role: "img", title: said, "aria-label": said }, swatch(confidenceColour(share).getStyle()), percent(share));
 }
 
 // While it is made
@@ -91,7 +96,7 @@ function row(instance, chosen, remaking) {
   const middle = chosen && renaming ? nameField(instance)
     : h("button", { type: "button", class: "pick", "aria-pressed": String(chosen), onclick: () => pick(label), ondblclick: () => pick(label, true) }, name); // prettier-ignore
   return h("div", { class: `row${chosen ? " selected" : ""}${hidden ? " off" : ""}`, role: "listitem" },
-    h("div", { class: "row-line" }, swatch(color), middle, remaking ? h("span", { class: "spinner" }) : confidenceChip(instance.confidence),
+    h("div", { class: "row-line" }, swatch(color), middle, remaking ? h("span", { class: "spinner" }) : sureChip(instance),
       h("div", { class: `row-actions${hidden ? " stay" : ""}` },
         iconButton(hidden ? "eyeOff" : "eye", `${hidden ? "Show" : "Hide"} ${name}`, () => toggleHidden(label), { class: "small" }))),
     chosen && warnings.length ? h("ul", { class: "notes" }, warnings.map((text) => h("li", {}, icon("warn"), h("span", {}, text)))) : null); // prettier-ignore
@@ -122,7 +127,7 @@ function supporterField({ label, stands_on: on }, scene) {
 }
 
 function inspector(instance, remaking) {
-  const { label, hidden, seed, confidence, box } = instance, { scene, config } = store.get();
+  const { label, hidden, seed, confidence, estimate, box } = instance, { scene, config } = store.get();
   const input = h("input", { type: "number", min: 0, max: config?.options.seed.maximum ?? 4294967295, value: randomSeedOf(config), "aria-label": "Another seed for this object" });
   const metres = scene.metres_per_unit;
   const size = box && [0, 1, 2].map((axis) => ((box[1][axis] - box[0][axis]) * (metres ?? 1)).toFixed(2)).join(" × ") + (metres ? " m" : "");
@@ -132,7 +137,9 @@ function inspector(instance, remaking) {
     h("dl", { class: "facts" },
       h("dt", {}, "Node"), h("dd", {}, instance.node), h("dt", {}, "Size"), h("dd", {}, size ?? "-"),
       h("dt", {}, "Stands on"), h("dd", {}, supporterField(instance, scene)),
-      h("dt", {}, "Confidence"), h("dd", {}, confidence === null ? "not checked" : confidence.toFixed(2)), h("dt", {}, "Seed"), h("dd", {}, `${seed}`)),
+      estimate && [h("dt", {}, "Shape"), h("dd", {}, `likely ${percent(estimate.f_score)} right`)],
+      h("dt", {}, "Outline"), h("dd", {}, confidence === null ? "not checked" : `fits the photo by ${percent(confidence)}`), h("dt", {}, "Seed"), h("dd", {}, `${seed}`)),
+    estimate?.reason ? h("p", { class: "hint" }, `Its shape is not surer because ${estimate.reason}.`) : null,
     h("label", { class: "field" }, "Make it anew from seed",
       h("span", { class: "with" }, input, iconButton("dice", "Draw another seed", () => { input.value = randomSeedOf(config); }),
         h("button", { type: "button", class: "again", disabled: !instance.can_regenerate || Boolean(remaking), onclick: () => { if (input.reportValidity()) regenerate(label, Number(input.value)); } },
@@ -150,8 +157,9 @@ function inspector(instance, remaking) {
 function againChoice({ label, glb }, scene) {
   const { again } = store.get();
   if (again?.label !== label || again.after.glb !== glb) return null;
-  const percent = ({ confidence }) => (confidence === null || confidence === undefined ? "" : ` ${Math.round(100 * confidence)} %`);
-  const choices = [["before", `Before${percent(again.before)}`, "The object as it was"], ["after", `After${percent(again.after)}`, "The object as it is now"]];
+  const fit = ({ confidence }) => `its outline fits the photo by ${percent(confidence)}`;
+  const choices = [["before", `Before ${percent(again.before.confidence)}`, `The object as it was; ${fit(again.before)}`],
+                   ["after", `After ${percent(again.after.confidence)}`, `The object as it is now; ${fit(again.after)}`]]; // prettier-ignore
   return h("div", { class: "field" }, "Made anew",
     h("span", { class: "with" }, segments("Before and after", choices, again.shows, (shows) => store.set({ again: { ...again, shows } })),
       again.shows === "before" && scene.can_undo ? h("button", { type: "button", onclick: () => { store.set({ again: null }); undo(); } }, "Take it back") : null)); // prettier-ignore
@@ -185,7 +193,6 @@ async function compareMenu(anchor, scene) {
 }
 
 function comparisonPanel(scene, { a, b, objects }) {
-  const percent = (value) => (value === null || value === undefined ? "-" : `${Math.round(100 * value)} %`);
   const cells = (x, y, text, more) => [[x, y], [y, x]].map(([own, its]) =>
     h("td", { class: own !== null && own !== undefined && (its ?? null) !== null && (more ? own > its : own < its) ? "best" : "" }, text(own)));
   const seconds = (value) => (value ? `${value.toFixed(1)} s` : "-");
@@ -194,10 +201,10 @@ function comparisonPanel(scene, { a, b, objects }) {
     h("table", { class: "table" },
       h("thead", {}, h("tr", {}, h("th", {}, ""), h("th", { title: a.name }, `A · ${methodTitle(a.method)}`), h("th", { title: b.name }, `B · ${methodTitle(b.method)}`))),
       h("tbody", {},
-        h("tr", {}, h("td", {}, "Confidence"), ...cells(a.confidence, b.confidence, percent, true)),
+        h("tr", {}, h("td", {}, "Outline"), ...cells(a.confidence, b.confidence, percent, true)),
         h("tr", {}, h("td", {}, "Time"), ...cells(a.seconds, b.seconds, seconds, false)),
         objects.map((object) => h("tr", {}, h("td", {}, object.name || `object ${object.label}`),
           ...cells(object.a?.confidence, object.b?.confidence, percent, true))))),
-    h("p", { class: "hint" }, "Confidence is how well an object covers its mask. Both views look from the same place; move one and the other follows."),
+    h("p", { class: "hint" }, "Outline: how well the outlines of the objects fit the photo. Both views look from the same place; move one and the other follows."),
   ]; // prettier-ignore
 }

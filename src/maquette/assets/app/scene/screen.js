@@ -7,7 +7,7 @@ import { mountLook } from "./look.js";
 import { mountPanel, renameSelected } from "./panel.js";
 import { mountProgress } from "./progress.js";
 import { mountSave } from "./save.js";
-import { frameSelection, mountViews, photoView, turnScene } from "./views.js";
+import { frameSelection, mainViewer, mountViews, photoView, turnScene } from "./views.js";
 
 /** The tools in the order of the toolbar. */
 export const SCENE_TOOLS = [
@@ -57,6 +57,7 @@ export function sceneKey(event) {
   const tool = SCENE_TOOLS.find((one) => one.key.toLowerCase() === key);
   if (tool && scene && (!other || tool.name === "select")) store.set({ sceneTool: tool.name });
   else if (event.key === "Escape") store.set({ selected: null });
+  else if (!event.target.closest("button, input") && mainViewer()?.gizmo.nudge(event.key, event.shiftKey)) return true;
   else if (key === "f") frameSelection();
   else if (key === "p") photoView();
   else if (key === " " && !event.target.closest("button")) turnScene();

@@ -1,0 +1,82 @@
+"""News between processes: what one publishes is a row in the database, which the others read twice
+a second. Progress is not published but noted with the lease of a job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+
+from maquette.app.events import News
+from maquette.app.store import Store
+
+INTERVAL = 0.5  # seconds between two looks
+KEPT = 300.0  # seconds, for readers that are late
+
+
+class SharedNews(News):
+    """The news of all processes; only who follows hears them."""
+
+    def __init__(self, store: Store, progress: dict[str, dict[str, Any]]) -> None:
+        super().__init__()
+        self._store = store
+        self._progress = progress
+        self._over = threading.Event()
+
+    def publish(self, name: str, data: dict[str, Any]) -> None:
+        """Tell all processes. What cannot be noted is not told: listeners begin again when the
+        database is back.
+        """
+        if name == "progress":
+            return
+        # one after the other, so that a reader never sees a row before an earlier one
+        with contextlib.suppress(OperationalError), self._store.transaction():
+            self._store.run(
+                "INSERT INTO news (name, data, told) "
+                f"VALUES (:name, :data, {self._store.database.clock})",
+                name=name,
+                data=json.dumps(data),
+            )
+
+    def follow(self) -> None:
+        """Pass on what all processes publish, until closed."""
+        last = None
+        while not self._over.wait(INTERVAL):
+            try:
+                if last is None:
+                    self.interrupt()
+                    newest = "SELECT coalesce(max(ordinal), 0) AS n FROM news"
+                    last = self._store.only(newest)["n"]
+                last = self._pass_on(last)
+            except OperationalError:  # listeners may have missed something
+                last = None
+
+    def close(self) -> None:
+        """End all streams and stop following."""
+        self._over.set()
+        super().close()
+
+    def _pass_on(self, last: int) -> int:
+        run = self._store.run
+        late = f"{self._store.database.clock} - :kept"
+        upcoming = "SELECT * FROM news WHERE ordinal > :last ORDER BY ordinal"
+        for row in self._store.all(upcoming, last=last):
+            super().publish(row["name"], row["data"])
+            last = row["ordinal"]
+        run(f"DELETE FROM news WHERE told < {late}", kept=KEPT)
+        self._tell_progress()
+        return last
+
+    def _tell_progress(self) -> None:
+        running = "SELECT id, progress FROM jobs WHERE state = 'running'"
+        found = {row["id"]: row["progress"] for row in self._store.all(running)}
+        for ended in self._progress.keys() - found:
+            del self._progress[ended]
+        for identifier, progress in found.items():
+            if progress and progress != self._progress.get(identifier):
+                self._progress[identifier] = progress
+                super().publish("progress", {"id": identifier, **progress})

@@ -1,0 +1,42 @@
+"""One PostgreSQL for all tests of the package that want one."""
+
+import itertools
+
+import pytest
+
+from maquette.serve.settings import ServeSettings
+from maquette.serve.shared import joined
+from tests.app.postgres import running
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    with running() as server:
+        yield server
+
+
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.tools)]
+numbers = itertools.count()
+
+
+@pytest.fixture(params=KINDS)
+def settings(request, tmp_path):
+    """Of a new database of each kind."""
+    address = None
+    if request.param == "postgresql":
+        address = request.getfixturevalue("postgres").create(f"test{next(numbers)}")
+    return ServeSettings(tmp_path / "data", database=address)
+
+
+@pytest.fixture
+def join(settings):
+    """What opens a further studio on the database, as another process would."""
+    opened = []
+
+    def another(lease=15.0):
+        opened.append(joined(settings, lease=lease))
+        return opened[-1]
+
+    yield another
+    for studio in opened:
+        studio.close()
