@@ -82,11 +82,11 @@ def test_a_foot_that_ends_behind_something_nearer_reaches_the_ground_there():
     lamp = dataclasses.replace(lamp, world_from_instance=similarity(1.0, None, place))
     both = dataclasses.replace(scene, instances=(lamp, *scene.instances))
     assert hanging(both) == {3}
-    assert hanging(grounded(of(both), {3}).scene) == {3}  # no photo tells that nothing is seen
+    assert hanging(grounded(of(both), 3).scene) == {3}  # no photo tells that nothing is seen
     seen = instance_silhouettes(both)
     masks = tuple(InstanceMask(label, seen == label) for label in (3, 4))
     photo = SceneInput(np.zeros((*seen.shape, 3), np.uint8), masks)
-    made = grounded(of(dataclasses.replace(both, input=photo)), {3})
+    made = grounded(of(dataclasses.replace(both, input=photo)), 3)
     assert not hanging(made.scene) and made.scene.support(3).on == GROUND
     assert made.scene[3].box[0, 1] == pytest.approx(scene.ground_height)
     assert not made.world(()).pair_overlaps()
@@ -102,7 +102,7 @@ def test_what_nobody_sees_standing_goes_behind_what_is_nearer():
     scene = scene.move(4, place + 0.1 * away - scene[4].box.mean(0))
     given = of(scene)
     assert given.world(()).pair_overlaps()
-    moved = grounded(given, {4}).scene
+    moved = grounded(given, 4).scene
     assert not of(moved).world(()).pair_overlaps()
     both = [instance_silhouettes([one[4]], scene.camera) for one in (scene, moved)]
     assert np.array_equal(*both)

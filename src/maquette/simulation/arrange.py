@@ -112,25 +112,23 @@ def hanging(scene: Scene) -> frozenset[int]:
     return frozenset(found)
 
 
-def grounded(given: CollidingScene, hung: Collection[int]) -> CollidingScene:
-    """The scene in which those of what hangs have a foot on the ground that end behind something
-    nearer, so that the photo does not show it; they stand on the ground then. Nothing tells how far
-    they are, so they are moved along their rays until they are behind.
+def grounded(given: CollidingScene, label: int) -> CollidingScene:
+    """The scene in which something that hangs has a foot on the ground, where that ends behind
+    something nearer, so that the photo does not show it. Nothing tells how far it is, so it is
+    moved along its ray until it is behind.
     """
-    for label in hung:
-        scene = given.scene
-        behind = scene.transform(label, _behind(given, label) @ scene[label].world_from_instance)
-        given = replace(given, scene=behind)
-        scene = behind
-        body = given.standing(label)
-        made = with_base(body, scene.ground_height, REACHES[0])
-        way = made.vertices - body.vertices
-        is_drawn = np.abs(way).max(1) > 0
-        drawn = [(body.vertices + share * way)[is_drawn] for share in (0.25, 0.5, 0.75, 1.0)]
-        if scene.input is not None and _shown(scene, label)(np.concatenate(drawn)).mean() < HARDLY:
-            supports = {**scene.supports, label: Support(GROUND, 0.0)}
-            given = replace(given, scene=replace(scene, supports=supports)).reshaped(label, made)
-    return given
+    scene = given.scene
+    scene = scene.transform(label, _behind(given, label) @ scene[label].world_from_instance)
+    behind = replace(given, scene=scene)
+    body = behind.standing(label)
+    made = with_base(body, scene.ground_height, REACHES[0])
+    way = made.vertices - body.vertices
+    is_drawn = np.abs(way).max(1) > 0
+    drawn = [(body.vertices + share * way)[is_drawn] for share in (0.25, 0.5, 0.75, 1.0)]
+    if scene.input is None or _shown(scene, label)(np.concatenate(drawn)).mean() > HARDLY:
+        return behind
+    supports = {**scene.supports, label: Support(GROUND, 0.0)}
+    return replace(given, scene=replace(scene, supports=supports)).reshaped(label, made)
 
 
 def _behind(given: CollidingScene, label: int) -> np.ndarray:
@@ -138,7 +136,8 @@ def _behind(given: CollidingScene, label: int) -> np.ndarray:
     scene = given.scene
     eye = scene.camera.position
     body = given.standing(label)
-    distances = {i.label: np.linalg.norm(i.box.mean(0) - eye) for i in scene.visible().instances}
+    visible = scene.visible().instances
+    distances = {i.label: np.linalg.norm(i.box.mean(0) - eye) for i in visible}
     away = (scene[label].box.mean(0) - eye) / distances[label]
     nearer = [one for one, distance in distances.items() if distance < distances[label]]
     others = [given.standing(one).parts for one in nearer]
