@@ -204,6 +204,8 @@ def request_of(job: Job, wanted: Wanted, weights: Mapping[str, str]) -> Request:
         asked["space"] = dataclasses.asdict(products.space)
     if products.around.ground is not None:
         asked["ground"] = products.around.ground
+    if products.around.room:
+        asked["room"] = True
     if wanted.scale.is_asked_for:
         asked["scale"] = dataclasses.asdict(wanted.scale)
     if job.geometry.is_there:

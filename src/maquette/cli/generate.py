@@ -221,6 +221,11 @@ def _wanted(args: argparse.Namespace) -> Wanted:
             "the embedded one takes 1 GB"
         )
     known = wanted.geometry.depth or wanted.geometry.points
+    if wanted.products.around.room and not known and wanted.options.perception == EMBEDDED:
+        raise InputError(
+            "the embedded network sees no room; give --depth, --points or --perception, or leave "
+            "--room out"
+        )
     if known and wanted.options.perception != EMBEDDED:
         raise InputError(
             f"both {known} and --perception {wanted.options.perception} say how far away things "
