@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from maquette.batch.finished import DOCUMENT, Outcome
 from maquette.batch.pairs import GEOMETRY_SUFFIXES, Job
@@ -36,7 +37,9 @@ def brought(job: Job) -> Iterator[Job]:
     with contextlib.ExitStack() as stack:
         photo = stack.enter_context(brought_here(job.photo))
         masks = None if job.masks is None else stack.enter_context(brought_here(job.masks))
-        known = {word: str(stack.enter_context(brought_here(p))) for word, p in _known(job).items()}
+        known: dict[str, Any] = {}
+        for word, path in _known(job).items():
+            known[word] = str(stack.enter_context(brought_here(path)))
         folder = stack.enter_context(mirrored(job.folder, DOCUMENT))
         geometry = replace(job.geometry, **known)
         yield replace(

@@ -198,8 +198,8 @@ def connected(
         _require_version(ray)
         for folder in shared:
             _require_shared(ray, place(folder))
+        fitting = _fitting(ray.cluster_resources(), threads, cluster.gpus)
         needs = {"num_cpus": threads, "num_gpus": cluster.gpus}
-        fitting = _fitting(ray.cluster_resources(), **needs)
         workers = ClusterWorkers(ray, min(jobs or fitting, fitting), needs, prepare)
         try:
             yield workers

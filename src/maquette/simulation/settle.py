@@ -96,10 +96,10 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     solids = solids_of([instance.mesh for instance in visible], options.collision)
     given = CollidingScene(scene, {i.label: solid for i, solid in zip(visible, solids)}, options)
     for label in hanging(scene):
-        tried = grounded(given, label)
-        looks, was = _agreement(tried.scene), _agreement(given.scene)
+        lowered = grounded(given, label)
+        looks, was = _agreement(lowered.scene), _agreement(given.scene)
         if label in looks and looks[label] > was[label] - MOST_LOST:
-            given = tried
+            given = lowered
     hung = hanging(given.scene)
     held = hung | labels_of(scene, options.static, "--static")
     tried, remarks = _until_at_rest(given, held, scene)
