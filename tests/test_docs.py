@@ -30,6 +30,7 @@ from maquette.options.benchmark import BenchmarkOptions
 from maquette.options.data import DataSetOptions, ImportOptions
 from maquette.options.training import CoherentOptions, LoopConfig, MidiOptions, RunOptions
 from maquette.pipeline import Options
+from maquette.serve.settings import ServeSettings
 from tests.test_architecture import ORDER
 
 ROOT = Path(__file__).parents[1]
@@ -139,6 +140,7 @@ def test_the_documents_show_every_command():
         "settle",
         "view",
         "app",
+        "serve",
         "masks",
         "models",
         "evaluate",
@@ -161,6 +163,7 @@ def test_the_documents_show_every_command():
         ("simulation", ScaleOptions, None),
         ("simulation", SimulationOptions, SIMULATED),
         ("cli", ServerSettings, None),
+        ("cli", ServeSettings, None),
         ("cli", BenchmarkOptions, None),
         ("cli", ImportOptions, None),
         ("cli", DataSetOptions, None),

@@ -14,6 +14,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ import pytest
 from maquette.batch import results
 from maquette.checkpoints import embedded
 from maquette.cli import main
+from maquette.execute import store
+from tests.execute.test_store import s3  # noqa: F401 (a fixture)
 from tests.test_docs import ROOT, TEXTS, lines_of
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -32,11 +35,12 @@ SLOW = {
     f"docs/{page}.md" for page in ("cli", "comboverse", "evaluation", "python-api", "simulation")
 }
 NOT_WHOLE = {"docs/adding_a_method.md"}  # its Python is a skeleton; an example runs the whole
+SCALE = "docs/scale.md"  # runs by itself, below: it builds data, and needs machines
 EXTRAS = {"docs/simulation.md": ("coacd", "mujoco")}
 PAGES = [
     pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
     for name, text in TEXTS.items()
-    if BLOCK.search(text) and name not in NOT_WHOLE
+    if BLOCK.search(text) and name not in {*NOT_WHOLE, SCALE}
 ]
 
 
@@ -66,8 +70,14 @@ def is_run(words: list[str]) -> bool:
     return not (words[1] in UNRUN or command in PUBLISHED or FOREIGN & set(words))
 
 
-def run_shell(block: str, folder: Path) -> None:
-    """A shell block, line by line; maquette in this process."""
+def run_shell(
+    block: str,
+    folder: Path,
+    whole: Callable[[list[str]], bool] | None = None,
+) -> None:
+    """A shell block, line by line; maquette in this process, when ``whole`` (default: ``is_run``)
+    says so.
+    """
     for line in filter(None, (line.partition(" #")[0].strip() for line in lines_of(block))):
         words = shlex.split(line)
         if words[0] == "make":
@@ -81,7 +91,7 @@ def run_shell(block: str, folder: Path) -> None:
             assert (ROOT / words[1]).is_file()
         elif words[0] != "maquette":
             subprocess.run(line, shell=True, check=True, cwd=folder)
-        elif is_run(words):
+        elif is_run(words) if whole is None else whole(words):
             said = io.StringIO()
             with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
                 code = main(words[1:])
@@ -102,6 +112,31 @@ def test_the_blocks_of_a_page_run_in_their_order(name, demo, tmp_path, monkeypat
         else:
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(block, name, "exec"), names)
+
+
+@pytest.mark.parametrize("cluster", [False, pytest.param(True, marks=pytest.mark.tools)])
+def test_the_walk_to_a_cluster_at_scale(cluster, demo, tmp_path, monkeypatch, request):
+    """Every line; without Ray and a server of S3 those that need none, with fsspec's memory as the
+    bucket.
+    """
+    pytest.importorskip("igl")
+    pytest.importorskip("upath")
+    bucket = "s3://bucket"
+    if cluster:
+        pytest.importorskip("ray")
+        request.getfixturevalue("s3")
+    else:
+        bucket = "memory://bucket"
+    folder = tmp_path / "demo"
+    shutil.copytree(demo, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(store.Path, "home", lambda: tmp_path)
+    for block in (found for language, found in BLOCK.findall(TEXTS[SCALE]) if language == "sh"):
+        if "--engine ray" in block and not cluster:
+            continue
+        run_shell(block.replace("s3://bucket", bucket), folder, lambda words: True)
+    made = {path.name for path in (folder / "scenes").iterdir()}
+    assert made == {"first", "second"} and (store.place(bucket) / "scenes/first/scene.glb").exists()
 
 
 def test_the_demo_leaves_the_picture_and_its_truth(demo):

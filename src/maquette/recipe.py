@@ -48,6 +48,10 @@ class Options(SceneOptions):
                 f"not of {self.chosen.name}"
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What was asked: another process finds the method itself, whose file it has to run."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     @property
     def tuning(self) -> dict[str, Any]:
         """The options that only some methods have, as far as they are given."""

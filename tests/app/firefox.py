@@ -46,7 +46,8 @@ class Firefox:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(command, **quiet)
         self.number = 0
-        self.line = self.connected(port)
+        self.socket = self.connected(port)
+        self.line = self.socket.makefile("rwb")
         self.frame()  # says who it is
         timeouts = {"script": 1000 * PATIENCE, "pageLoad": 1000 * PATIENCE}
         self.call("NewSession", capabilities={"alwaysMatch": {"timeouts": timeouts}})
@@ -55,12 +56,10 @@ class Firefox:
     def connected(self, port):
         for _ in range(10 * PATIENCE):
             try:
-                line = socket.create_connection(("127.0.0.1", port), PATIENCE)
+                return socket.create_connection(("127.0.0.1", port), PATIENCE)
             except ConnectionRefusedError:
                 assert self.process.poll() is None, "Firefox has ended"
                 time.sleep(0.1)
-            else:
-                return line.makefile("rwb")
         raise AssertionError("Firefox does not listen")
 
     def frame(self):
@@ -120,3 +119,4 @@ class Firefox:
         self.process.terminate()
         self.process.wait(60)
         self.line.close()
+        self.socket.close()

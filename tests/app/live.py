@@ -5,6 +5,7 @@ the wire.
 import http.client
 import io
 import json
+import os
 import socket
 import sys
 import threading
@@ -16,6 +17,7 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
+from maquette.app.finders import Finders
 from maquette.app.server import configuration, create_app
 from maquette.app.settings import ServerSettings
 from maquette.app.studio import Studio
@@ -51,11 +53,11 @@ class Answer:
 class Live:
     """A running server."""
 
-    def __init__(self, settings: ServerSettings, worker=None):
+    def __init__(self, settings: ServerSettings, worker=None, finders=None):
         self.settings = settings
         self.socket = socket.create_server((settings.host, 0))
         self.port = self.socket.getsockname()[1]
-        self.app = create_app(Studio.open(settings), worker)
+        self.app = self.create(settings, worker, finders or Finders())
         config = configuration(self.app, settings.limits)
         config.log_level = "critical"
         self.server = uvicorn.Server(config)
@@ -64,6 +66,9 @@ class Live:
         while not self.server.started:
             assert self.thread.is_alive(), "the server did not start"
             time.sleep(0.005)
+
+    def create(self, settings, worker, finders):
+        return create_app(Studio.open(settings, finders), worker)
 
     def stop(self):
         self.server.should_exit = True
@@ -160,12 +165,15 @@ class Live:
         )
 
     def files(self):
-        """All files of the data folder but the database's, relative."""
+        """All files of the data folder but the database's, relative. A job that ends meanwhile
+        may take its folder away, which ``os.walk`` bears.
+        """
         root = self.settings.data
+        places = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
         return {
-            p.relative_to(root).as_posix()
-            for p in root.rglob("*")
-            if p.is_file() and not p.name.startswith("maquette.sqlite3")
+            place.relative_to(root).as_posix()
+            for place in places
+            if not place.name.startswith("maquette.sqlite3")
         }
 
     def events(self, path, until="end"):
@@ -188,21 +196,28 @@ class Live:
         return found
 
 
-def start(root: Path, worker=None, **changes) -> Live:
+def start(root: Path, worker=None, finders=None, **changes) -> Live:
     """A server on a folder; with the fake worker unless told otherwise."""
     data = root / "data"
     template = root / "template"
-    if worker is None:
-        if not template.exists():
-            write_template(template)
-        worker = [
-            sys.executable,
-            "-I",
-            str(Path(__file__).with_name("fake_worker.py")),
-            str(template),
-            temporary_path(root).name.split("-")[1],
-        ]
-    return Live(ServerSettings(**{"data": data, "port": 0, **changes}), worker)
+    return Live(
+        ServerSettings(**{"data": data, "port": 0, **changes}),
+        worker or fake_worker(template),
+        finders,
+    )
+
+
+def fake_worker(template: Path) -> list[str]:
+    """The command of a worker that hands out a small scene."""
+    if not template.exists():
+        write_template(template)
+    return [
+        sys.executable,
+        "-I",
+        str(Path(__file__).with_name("fake_worker.py")),
+        str(template),
+        temporary_path(template).name.split("-")[1],
+    ]
 
 
 def write_template(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Networks of others in the app, on tiny random ones where a fetch would have put them."""
 
+import dataclasses
 import importlib.util
 
 import numpy as np
@@ -7,8 +8,18 @@ import pytest
 
 from maquette.app import finders
 from maquette.checkpoints import mask_networks
-from tests.app.live import pixels
+from maquette.cli import app as command
+from maquette.masks.segment import ByColour
+from tests.app.live import pixels, start
 from tests.checkpoints import tiny_hub
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """With the networks that the command gives to a server, and GrabCut as its own."""
+    finders = dataclasses.replace(command.finders(), own=ByColour)
+    with start(tmp_path_factory.mktemp("app"), finders=finders) as live:
+        yield live
 
 
 @pytest.fixture
@@ -30,9 +41,9 @@ def fetched(tmp_path, monkeypatch):
     for name, make in made.items():
         (root / name).mkdir(parents=True)
         make(root / name)
-    finders.opened.cache_clear()
+    command._opened.cache_clear()
     yield root
-    finders.opened.cache_clear()
+    command._opened.cache_clear()
 
 
 def bring_of(server):

@@ -47,7 +47,7 @@ def test_two_processes_write_the_same_bytes_as_one(
     catalogue: Catalogue, shards: Path, tmp_path: Path
 ) -> None:
     build_shards(catalogue, tmp_path, CONFIG, engine=Engine(2))
-    assert contents(tmp_path) == contents(shards) and len(contents(shards)) == 4
+    assert contents(tmp_path) == contents(shards) and len(contents(shards)) == 7
 
 
 def test_shares_write_the_same_bytes_together(

@@ -5,13 +5,14 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from maquette.errors import InputError
-from maquette.execute.cluster import LOCAL, Cluster, connected
+from maquette.errors import InputError, MaquetteError
+from maquette.execute.cluster import LOCAL, Cluster, ClusterWorkers, connected
 from maquette.execute.pool import Engine, keep_opencv_to, processes
-from maquette.execute.processes import Ended
+from maquette.execute.processes import Ended, answer_to
 
 with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="no ray")
 
@@ -54,6 +55,107 @@ def test_without_ray_the_pip_line_is_said(monkeypatch):
 
 def no_ray(name):
     raise ImportError(name)
+
+
+class Call:
+    """What is asked of a worker of FakeRay: ``answer()`` says or raises what comes of it."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+
+class FakeRay:
+    """As much of Ray as ClusterWorkers asks for; workers that start and what they do are given."""
+
+    class exceptions:  # noqa: N801
+        class RayError(Exception):
+            pass
+
+        class ObjectStoreFullError(RayError):
+            pass
+
+        class OutOfDiskError(RayError):
+            pass
+
+    def __init__(self, begins, does, processors=2):
+        self.begins = begins
+        self.does = does
+        self.processors = processors
+        self.killed = 0
+        self.asked = []
+
+    def remote(self, kind):
+        return self
+
+    def options(self, **needs):
+        worker = SimpleNamespace(
+            remote=lambda *given: SimpleNamespace(
+                ready=SimpleNamespace(remote=lambda: Call(self.begins)),
+                do=SimpleNamespace(remote=lambda packed: Call(lambda: self.does(packed))),
+            )
+        )
+        return worker
+
+    def wait(self, calls, num_returns, timeout):
+        ready = [call for call in calls if call.answer is not None]
+        return ready[:1], ready[1:]
+
+    def get(self, call):
+        return call.answer()
+
+    def kill(self, worker):
+        self.killed += 1
+
+    def cluster_resources(self):
+        return {"CPU": self.processors}
+
+
+def workers(ray, jobs=2):
+    return ClusterWorkers(ray, jobs, {"num_cpus": 1, "num_gpus": 0}, keep_opencv_to)
+
+
+def failing(kind, message="out of luck"):
+    def fail(*given):
+        raise kind(message)
+
+    return fail
+
+
+def test_tasks_whose_workers_are_lost_are_done_again_and_everything_is_done_once():
+    losses = iter([True, False, True, False, False, False])
+
+    def does(packed):
+        return answer_to(packed) if not next(losses) else failing(FakeRay.exceptions.RayError)()
+
+    ray = FakeRay(lambda: None, does)
+    pool = workers(ray)
+    assert sorted(pool.outcomes(divmod, [(7, 2), (8, 3), (9, 4), (5, 5)])) == [
+        (0, (3, 1)),
+        (1, (2, 2)),
+        (2, (2, 1)),
+        (3, (1, 0)),
+    ]
+    pool.close()
+    assert ray.killed == 2 and next(losses, None) is None
+
+
+def test_a_full_object_store_ends_the_command_with_what_to_do():
+    for kind in (FakeRay.exceptions.ObjectStoreFullError, FakeRay.exceptions.OutOfDiskError):
+        says = r"object store is full .*out of luck.*ray start --object-store-memory"
+        with pytest.raises(MaquetteError, match=says):
+            list(workers(FakeRay(lambda: None, failing(kind))).outcomes(divmod, [(7, 2)]))
+
+
+def test_workers_that_never_start_are_an_error():
+    ray = FakeRay(failing(FakeRay.exceptions.RayError), answer_to)
+    with pytest.raises(MaquetteError, match=r"no worker can be started .*out of luck"):
+        list(workers(ray).outcomes(divmod, [(7, 2)]))
+
+
+def test_when_no_machine_is_left_nobody_waits_for_one():
+    ray = FakeRay(None, answer_to, processors=0)  # workers that start and start
+    with pytest.raises(InputError, match=r"0 processors .* which is less than one worker needs"):
+        list(workers(ray).outcomes(divmod, [(7, 2)]))
 
 
 @pytest.mark.tools

@@ -2,6 +2,8 @@
 no float64.
 """
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -27,12 +29,18 @@ def made(method, photo, weights, device):
     return generate(*photo, models=models, method=method, device=device, steps=2, **own)
 
 
+@pytest.fixture(scope="module")
+def made_here(photo, tiny_weights):
+    """What a method makes on the processor, once."""
+    return cache(lambda method: made(method, photo, tiny_weights, "cpu"))
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_makes_on_an_accelerator_what_it_makes_on_the_processor(
-    method, device, photo, tiny_weights
+    method, device, photo, tiny_weights, made_here
 ):
-    here = made(method, photo, tiny_weights, "cpu")
+    here = made_here(method)
     with install(device, float64=DEVICES[device]):
         there = made(method, photo, tiny_weights, device)
     assert there.provenance["device"] == device and here.provenance["device"] == "cpu"

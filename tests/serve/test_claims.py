@@ -25,6 +25,7 @@ def add_jobs(studio, count):
     made = []
     for _ in range(count):
         with studio.folders.new("jobs") as folder:
+            (folder / "instances").mkdir()
             nothing = {key: [] for key in ("objects", "instances", "failures", "warnings")}
             studio.store.insert(
                 "jobs",

@@ -5,17 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 
+from maquette.geometry.transforms import similarity
 from maquette.options import SimulationOptions
+from maquette.render.silhouette import instance_silhouettes, silhouette_scores
 from maquette.simulation.arrange import (
     CollidingScene,
     arranged,
+    grounded,
     hanging,
     levelled_bodies,
     with_room,
 )
 from maquette.simulation.bodies import solids_of
-from maquette.types import GROUND, Support
-from tests.simulation.scenes import standing
+from maquette.types import GROUND, InstanceMask, SceneInput, Support
+from tests.simulation.scenes import box, standing
 
 pytest.importorskip("mujoco")
 
@@ -69,3 +72,37 @@ def test_neighbours_that_overlap_get_room_and_what_stands_on_another_does_not():
         assert np.allclose(made.scene[label].box[:, 1], scene[label].box[:, 1], atol=1e-6)
     still = with_room(given, frozenset([1]))
     assert np.allclose(still.scene[1].box, scene[1].box)
+
+
+def test_a_foot_that_ends_behind_something_nearer_reaches_the_ground_there():
+    """A lamp whose foot a crate hides: nobody sees that it ends above the ground."""
+    scene = standing().delete(1).delete(2)
+    lamp = box(3, (0.1, 0.5, 0.1), np.eye(4), "lamp")
+    place = scene[4].box.mean(0) + (0.0, 0.25, -0.25)
+    lamp = dataclasses.replace(lamp, world_from_instance=similarity(1.0, None, place))
+    both = dataclasses.replace(scene, instances=(lamp, *scene.instances))
+    assert hanging(both) == {3}
+    assert hanging(grounded(of(both), 3).scene) == {3}  # no photo tells that nothing is seen
+    seen = instance_silhouettes(both)
+    masks = tuple(InstanceMask(label, seen == label) for label in (3, 4))
+    photo = SceneInput(np.zeros((*seen.shape, 3), np.uint8), masks)
+    made = grounded(of(dataclasses.replace(both, input=photo)), 3)
+    assert not hanging(made.scene) and made.scene.support(3).on == GROUND
+    assert made.scene[3].box[0, 1] == pytest.approx(scene.ground_height)
+    assert not made.world(()).pair_overlaps()
+    agree = silhouette_scores(made.scene.instances, masks, scene.camera)
+    assert agree[3].visible > 0.8
+
+
+def test_what_nobody_sees_standing_goes_behind_what_is_nearer():
+    scene = standing().delete(2)
+    eye = scene.camera.position
+    place = scene[1].box.mean(0)
+    away = (place - eye) / np.linalg.norm(place - eye)
+    scene = scene.move(4, place + 0.1 * away - scene[4].box.mean(0))
+    given = of(scene)
+    assert given.world(()).pair_overlaps()
+    moved = grounded(given, 4).scene
+    assert not of(moved).world(()).pair_overlaps()
+    both = [instance_silhouettes([one[4]], scene.camera) for one in (scene, moved)]
+    assert np.array_equal(*both)

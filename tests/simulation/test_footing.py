@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from maquette.evaluate.physics import margin_in_hull
-from maquette.simulation.footing import Standing, footed, levelled, squeezed
+from maquette.simulation.footing import Standing, footed, levelled, squeezed, with_base
 from maquette.simulation.hulls import convex_part
 
 EYE = np.array([0.0, 1.0, 5.0])
@@ -106,3 +106,19 @@ def test_squeezing_takes_from_one_side_only_and_not_too_much():
     assert np.allclose(made.vertices[:, 1:], given.vertices[:, 1:])
     most = squeezed(given, np.array([0.5, 0.0, 0.0]), most=0.1)
     assert most.vertices[:, 0].max() == pytest.approx(0.4)
+
+
+def test_a_pole_gets_a_leg_and_a_base_on_which_it_stands():
+    shade = trimesh.creation.box((0.3, 0.2, 0.3))
+    pole = trimesh.creation.box((0.02, 0.5, 0.02))
+    for _ in range(5):
+        pole = pole.subdivide()
+    pole.apply_translation((0.02, -0.35, 0.0))
+    given = of(trimesh.util.concatenate([shade, pole]))
+    made = with_base(given, -0.8, 0.3)
+    assert made.vertices[:, 1].min() == pytest.approx(-0.8)
+    assert made.corners[:, 1].min() == pytest.approx(-0.8)
+    above = given.vertices[:, 1] > -0.5
+    assert np.array_equal(made.vertices[above], given.vertices[above])
+    assert np.ptp(made.vertices[np.abs(made.vertices[:, 1] + 0.65) < 0.1], axis=0)[0] < 0.03
+    assert margin(given) < margin(made)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from maquette.simulation.hulls import box_part, convex_part
+from maquette.simulation.hulls import ConvexPart, box_part, convex_part, overlap_along
 
 THICKNESS = 0.01
 
@@ -61,3 +61,14 @@ def test_boxes_are_boxes():
 def test_a_mirror_image_still_faces_outward():
     part = box_part(np.array([[0, 0, 0], [1, 2, 3]]), 0.1)
     assert part.transformed(np.diag([-1.0, 2.0, 1.0])).volume == pytest.approx(12)
+
+
+@pytest.mark.parametrize("gap", [-0.3, 0.0, 0.2])
+def test_overlap_along_a_direction_is_what_one_must_move(gap):
+    one = box_part(np.array([[0, 0, 0], [1, 1, 1.0]]), 1e-3)
+    away = np.array([0.6, 0.0, 0.8])
+    other = ConvexPart(one.vertices + (0.0, 0.5, 1.0 + gap), one.faces)
+    found = overlap_along([one], [other, other], away)
+    assert found == pytest.approx(max(-gap, 0) / 0.8, abs=1e-6)
+    apart = ConvexPart(one.vertices - (found + 1e-6) * away, one.faces)
+    assert overlap_along([apart], [other], away) == 0

@@ -9,6 +9,10 @@ import textwrap
 import pytest
 import torch
 
+from maquette.data.shards import ShardConfig, build_shards
+from maquette.data.views import ViewConfig
+from tests.data.toys import Toys
+
 pytestmark = pytest.mark.skipif(
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
     reason="this torch was built without gloo",
@@ -23,8 +27,16 @@ PROGRAM = textwrap.dedent("""
 
     RANK = int(os.environ.get("RANK", 0))
 
+    if os.environ["STREAM"]:
+        import numpy as np
+        from maquette.train.stored import StoredViews
+        VIEWS = StoredViews.open(os.environ["STREAM"])
+
     class Lines(torch.utils.data.Dataset):
         def __getitem__(self, index):
+            if os.environ["STREAM"]:
+                view = VIEWS(np.random.default_rng(index))
+                return {"x": torch.from_numpy(view.image[:20, 0, 0] / 255).float()}
             return {"x": torch.randn(20, generator=torch.Generator().manual_seed(index))}
 
     class Net(nn.Module):
@@ -65,7 +77,7 @@ PROGRAM = textwrap.dedent("""
 """)
 
 
-def train(folder, processes, slow=False, head="all", **config):
+def train(folder, processes, slow=False, head="all", stream="", **config):
     """The end of each process: its step and weights."""
     folder.mkdir()
     with socket.socket() as free:
@@ -91,6 +103,7 @@ def train(folder, processes, slow=False, head="all", **config):
                     **os.environ,
                     "SLOW": str(int(slow)),
                     "HEAD": str(head),
+                    "STREAM": stream,
                     "OMP_NUM_THREADS": "1",
                     **among,
                 },
@@ -109,6 +122,19 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(tmp_path, opti
         assert all(
             torch.allclose(end[name], one[name], atol=1e-5) for name in one if name != "step"
         )
+
+
+def test_two_processes_learn_the_same_from_a_stream(tmp_path):
+    """Each reads its half of the global batch from shards, in processes of its own."""
+    shards = tmp_path / "shards"
+    views = ViewConfig(size=32)
+    build_shards(Toys.many(), shards, ShardConfig(scenes=3, views=2, per_shard=2, view=views))
+    url = shards.as_uri()
+    one = train(tmp_path / "one", 1, stream=url, steps=4, batch=4, workers=1)[0]
+    for end in train(tmp_path / "two", 2, stream=url, steps=4, batch=2, workers=1):
+        assert end["step"] == 4
+        weights = [name for name in one if name != "step"]
+        assert all(torch.allclose(end[name], one[name], atol=1e-5) for name in weights)
 
 
 def test_a_gradient_that_one_process_lacks_counts_as_zero(tmp_path):

@@ -45,10 +45,16 @@ Result = TypeVar("Result")
 class Crew:
     """All workers of a server."""
 
-    def __init__(self, studio: Studio, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        studio: Studio,
+        command: Sequence[str] | None = None,
+        hands: int | None = None,
+    ) -> None:
         self.studio = studio
         self.command = list(command or worker_command(studio.settings))
-        self.members = [Member(self, number) for number in range(studio.settings.workers)]
+        count = studio.settings.workers if hands is None else hands
+        self.members = [Member(self, number) for number in range(count)]
         self.work = threading.Condition()
         self.stopping = threading.Event()
         self._known = threading.Event()
@@ -128,6 +134,10 @@ class Member(threading.Thread):
                 pause = LONGEST_PAUSE
             if pause > FIRST_PAUSE:
                 self.crew.stopping.wait(pause)
+        self.end()
+
+    def end(self) -> None:
+        """End the process, and all that leads to it."""
         self.kill()
         self._end_pipes()
 

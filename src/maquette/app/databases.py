@@ -25,8 +25,8 @@ from maquette.errors import InputError, MaquetteError, OutputError
 MIGRATIONS = Path(__file__).parent / "migrations"
 FIRST = "1"  # the revision of the first releases, which noted none
 REVISIONS = "maquette_version"  # the table that says which revision there is
-PATIENCE = 1.0  # seconds that a lock of another program is waited for, ...
-SHARED_PATIENCE = 30.0  # ... and one of our own programs
+PATIENCE = 1.0  # seconds that a lock of another program is waited for
+SHARED_PATIENCE = 30_000  # milliseconds that one of our own programs is waited for
 CONNECTING = 5  # seconds in which a server must answer
 POSTGRESQL = ("postgresql", "postgres")
 
@@ -75,13 +75,18 @@ def sqlite(path: Path, shared: bool = False) -> Database:
 def _connection(path: Path, shared: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path,
-        timeout=SHARED_PATIENCE if shared else PATIENCE,
+        timeout=PATIENCE,
         check_same_thread=False,
         isolation_level=None,
     )
-    locking = "NORMAL" if shared else "EXCLUSIVE"
-    for pragma in (f"locking_mode={locking}", "trusted_schema=OFF", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}").close()
+    own = ["locking_mode=EXCLUSIVE", "trusted_schema=OFF", "synchronous=FULL"]
+    others = ["trusted_schema=OFF", "synchronous=FULL", f"busy_timeout={SHARED_PATIENCE}"]
+    try:
+        for pragma in others if shared else own:
+            connection.execute(f"PRAGMA {pragma}").close()
+    except sqlite3.Error:  # somebody else has it; what is open here would keep others out
+        connection.close()
+        raise
     return connection
 
 

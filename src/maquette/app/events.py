@@ -57,6 +57,9 @@ class News:
         """End the streams that there are; who begins again is told what there is."""
         self._send(None)
 
+    def follow(self) -> None:
+        """Pass on what other processes publish; here are none."""
+
     async def listen(
         self,
         snapshot: Callable[[], list[Event]],

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from maquette.checkpoints.catalogue import HUB_MODELS, HubModel, hub_folder
-from maquette.errors import InputError, require_extra
+from maquette.errors import InputError, present, require_extra
 from maquette.masks.propose import MaskProposer
+from maquette.masks.segment import ByColour
 from maquette.options import EMBEDDED
 from maquette.types import InstanceMask
 
@@ -36,19 +37,23 @@ def offered() -> list[JsonObject]:
         "title": "Built in",
         "about": "best on plain backgrounds",
         "gives": "masks",
+        "size": "",
         "bring": "",
     }
     return [own, *(_offer(model) for model in FINDERS.values())]
 
 
 def _offer(model: HubModel) -> JsonObject:
-    return {
+    shown = {
         "name": model.name,
         "title": TITLES.get(model.name, model.name),
-        "about": model.what.partition(" ")[2],
         "gives": model.gives,
-        "bring": "" if _is_here(model) else _how(model),
     }
+    shown["about"] = model.what.partition(" ")[2]
+    shown["size"] = f"about {model.about / 1e6:.0f} MB, {model.licence}"
+    how = f"pip install 'maquette[hub]' && maquette models fetch {model.name}"
+    shown["bring"] = "" if _is_here(model) else how
+    return shown
 
 
 def _is_here(model: HubModel) -> bool:
@@ -58,33 +63,37 @@ def _is_here(model: HubModel) -> bool:
     return False
 
 
-def _how(model: HubModel) -> str:
-    size = f"about {model.about / 1e6:.0f} MB, {model.licence}"
-    return f"pip install 'maquette[hub]' && maquette models fetch {model.name}  ({size})"
+@dataclass(frozen=True)
+class Finders:
+    """Who finds outlines. What needs torch is imported by them when they are called."""
+
+    # the server's own, and a network by its name
+    own: MaskProposer = ByColour
+    opened: Callable[[str], MaskProposer] | None = None
+    # masks of what words name in a photo (H, W, 3) uint8, within boxes of DETECTOR
+    named: Callable[[np.ndarray, Sequence[str], MaskProposer], Sequence[InstanceMask]] | None = None
+
+    def proposer(self, name: str) -> MaskProposer:
+        """By a name of ``offered``. MissingExtraError, or InputError that says how to bring it."""
+        if name == EMBEDDED:
+            return self.own
+        _require(name, "masks")
+        return present(self.opened, "network")(name)
+
+    def by_words(
+        self,
+        image: np.ndarray,
+        words: str,
+        name: str,
+    ) -> Sequence[InstanceMask]:
+        """Masks of what words, separated by commas, name in a photo. Raises InputError,
+        MissingExtraError.
+        """
+        _require(DETECTOR, "boxes")
+        return present(self.named, "detector")(image, words.split(","), self.proposer(name))
 
 
-@cache
-def opened(name: str) -> MaskProposer:
-    """A network that proposes masks. MissingExtraError, or InputError that says how to bring it."""
-    _require(name, "masks")
-    from maquette.checkpoints.mask_networks import open_proposer
-    from maquette.hardware import choose_device
-
-    return open_proposer(name, choose_device("auto"))
-
-
-def named(
-    image: np.ndarray,
-    words: str,
-    proposer: MaskProposer,
-) -> Sequence[InstanceMask]:
-    """Masks of what words, separated by commas, name in a photo (H, W, 3) uint8. Raises InputError,
-    MissingExtraError.
-    """
-    _require(DETECTOR, "boxes")
-    from maquette.checkpoints.mask_networks import find
-
-    return find(image, words.split(","), DETECTOR, proposer)
+GRABCUT = Finders()  # no networks
 
 
 def _require(name: str, gives: str) -> None:

@@ -32,6 +32,8 @@ OPEN = ("queued", "running")
 FINAL = ("done", "failed", "cancelled", "interrupted")
 MASKS = "masks.npz"
 PICTURES = ("image.png", "thumbnail.jpg")
+JOBS = "jobs "  # begins the names of tallies: with a state, ...
+STAGE = "seconds "  # ... and with a stage
 TRIES = 3  # of a job whose workers are lost
 USUAL_SECONDS = 20.0  # of a job, before one has been made
 _PARTS = {  # of a try: where a stage begins and ends
@@ -270,7 +272,7 @@ def claim(studio: Studio) -> Row | None:
         f"ORDER BY ordinal LIMIT 1 {store.database.skip}"
     )
     taken = store.run(
-        f"UPDATE jobs SET state = 'running', started = :started, claim = :claim, "
+        "UPDATE jobs SET state = 'running', started = :started, claim = :claim, "
         f"tries = tries + 1, lease = {clock} + :seconds WHERE ordinal = ({longest})",
         started=now(),
         claim=mark,
@@ -300,11 +302,13 @@ def renew(studio: Studio, found: Row) -> bool:
     """Keep a claimed job, and note how far it is, for other processes; returns whether it still
     belongs to this claim.
     """
+    clock = studio.store.database.clock
+    progress = studio.progress.get(found["id"])
     changed = studio.store.run(
-        f"UPDATE jobs SET lease = {studio.store.database.clock} + :seconds, progress = :progress "
+        f"UPDATE jobs SET lease = {clock} + :seconds, progress = :progress "
         "WHERE claim = :claim AND state = 'running'",
         seconds=studio.lease,
-        progress=json.dumps(studio.progress.get(found["id"])),
+        progress=json.dumps(progress),
         claim=found["claim"],
     )
     return changed > 0
@@ -374,7 +378,7 @@ def _succeed(studio: Studio, found: Row, columns: JsonObject) -> None:
         if not _finish(studio, found["id"], "done", claim=found["claim"]):
             raise conflict("the job has ended, or somebody else has taken it")
         for stage, seconds in columns["seconds"].items():
-            _count(studio, f"seconds {stage}", seconds)
+            _count(studio, STAGE + stage, seconds)
 
 
 def _finish(
@@ -399,7 +403,7 @@ def _finish(
             claim=claim,
         )
         if changed:
-            _count(studio, f"jobs {state}")
+            _count(studio, JOBS + state)
     studio.progress.pop(identifier, None)
     return changed > 0
 

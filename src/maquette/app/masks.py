@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from maquette.app import downloads, finders, photos, pictures, uploads
+from maquette.app import downloads, photos, pictures, uploads
 from maquette.app.downloads import Download
 from maquette.app.folders import is_named_by_content
 from maquette.app.history import History
@@ -22,7 +22,7 @@ from maquette.app.uploads import Named
 from maquette.errors import InputError
 from maquette.masks import edit as editing
 from maquette.masks.diagnose import Diagnosis, diagnose
-from maquette.masks.propose import MaskProposer, PhotoMasks
+from maquette.masks.propose import PhotoMasks
 from maquette.masks.read import load_masks
 from maquette.masks.write import write_masks
 from maquette.options import EMBEDDED
@@ -53,16 +53,12 @@ class Canvas:
         """(H, W, 3) uint8."""
         return photos.image_of(self.studio, self.photo)
 
-    def proposer(self, finder: str) -> MaskProposer:
-        """Who proposes masks, by one of the names of ``finders.offered``."""
-        return self.studio.proposer if finder == EMBEDDED else finders.opened(finder)
-
     def seen_by(self, finder: str) -> PhotoMasks:
-        """The photo for whoever proposes masks."""
+        """The photo for whoever proposes masks, by a name of ``finders.offered``."""
         key = (self.photo, finder)
         known = self.studio.looked_at.get(key)
         if known is None:
-            known = self.proposer(finder)(self.image)
+            known = self.studio.finders.proposer(finder)(self.image)
             self.studio.looked_at.clear()
             self.studio.looked_at[key] = known
         return known
@@ -75,7 +71,7 @@ class Canvas:
 
     def named(self, words: str, finder: str) -> editing.Edited:
         """What words name. Raises InputError."""
-        masks = tuple(finders.named(self.image, words, self.proposer(finder)))
+        masks = tuple(self.studio.finders.by_words(self.image, words, finder))
         return editing.Edited(masks, tuple(mask.label for mask in masks))
 
     @property

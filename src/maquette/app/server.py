@@ -28,14 +28,13 @@ from maquette.app import jobs as queue
 from maquette.app.connections import BoundedConnection
 from maquette.app.crew import Crew
 from maquette.app.examples import assets
+from maquette.app.finders import GRABCUT, Finders
 from maquette.app.guard import Guard
 from maquette.app.problems import Problem, problem_of
 from maquette.app.routes import jobs, photos, scenes, system
 from maquette.app.settings import Limits, ServerSettings, is_loopback
 from maquette.app.studio import Studio
 from maquette.errors import InputError, MaquetteError, OutputError
-from maquette.masks.propose import MaskProposer
-from maquette.masks.segment import ByColour
 
 ABOUT = (
     "One photo in, an editable 3D scene out. Photos and masks go in, jobs make scenes of them, "
@@ -105,24 +104,31 @@ def serve(
     settings: ServerSettings,
     announce: Callable[[str], None],
     open_browser: bool,
-    proposer: MaskProposer = ByColour,
+    finders: Finders = GRABCUT,
 ) -> None:
     """Run a server until it is interrupted. InputError when the address or the data folder cannot
     be used, OutputError for the latter.
     """
-    with _listen(settings) as listener:
-        app = create_app(Studio.open(settings, proposer))
+    with listen(settings) as listener:
+        app = create_app(Studio.open(settings, finders))
         server = uvicorn.Server(configuration(app, settings.limits))
-        entrance = _entrance(settings, listener.getsockname()[1])
-        announce(f"maquette app: {entrance}\ndata: {settings.data}\nstop with Ctrl-C")
-        if not is_loopback(settings.host):
-            announce(
-                "other machines can reach it, with this token; the connection is not encrypted, "
-                "so use it in networks you trust"
-            )
+        port = listener.getsockname()[1]
+        announce(announcement("maquette app", settings, port))
+        entrance = _entrance(settings, port)
         if open_browser:
             threading.Timer(0.5, webbrowser.open, (entrance,)).start()
         server.run(sockets=[listener])
+
+
+def announcement(command: str, settings: ServerSettings, port: int) -> str:
+    """What is said at a start: the address that opens the page, and who can come."""
+    said = [f"{command}: {_entrance(settings, port)}", f"data: {settings.data}", "stop with Ctrl-C"]
+    if not is_loopback(settings.host):
+        said.append(
+            "other machines can reach it, with this token; the connection is not encrypted, "
+            "so use it in networks you trust"
+        )
+    return "\n".join(said)
 
 
 def _entrance(settings: ServerSettings, port: int) -> str:
@@ -153,7 +159,8 @@ def configuration(app: FastAPI, limits: Limits) -> uvicorn.Config:
     )
 
 
-def _listen(settings: ServerSettings) -> socket.socket:
+def listen(settings: ServerSettings) -> socket.socket:
+    """A socket at the address. InputError when that cannot be had."""
     host = settings.host.strip("[]")
     try:
         found = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)[0]

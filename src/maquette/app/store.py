@@ -67,7 +67,8 @@ class Store:
     def all(self, statement: str, **values: Any) -> list[Row]:
         """Return all rows of a query, with JSON columns decoded."""
         with self._connected() as connection:
-            return [_decoded(row) for row in connection.execute(text(statement), values).mappings()]
+            rows = connection.execute(text(statement), values).mappings()
+            return [_decoded(row) for row in rows]
 
     def one(self, statement: str, **values: Any) -> Row | None:
         """Return the first row of a query, or None."""
@@ -126,12 +127,12 @@ def now() -> str:
 
 
 def _encoded(columns: Row) -> Row:
-    return {
-        name: json.dumps(value, separators=(",", ":"))
-        if isinstance(value, (list, tuple, dict))
-        else value
-        for name, value in columns.items()
-    }
+    return {name: _json(value) for name, value in columns.items()}
+
+
+def _json(value: Any) -> Any:
+    is_json = isinstance(value, (list, tuple, dict))
+    return json.dumps(value, separators=(",", ":")) if is_json else value
 
 
 def _decoded(row: RowMapping) -> Row:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from maquette.app.events import News
+from maquette.app.finders import GRABCUT, Finders
 from maquette.app.folders import KINDS, Folders
 from maquette.app.problems import busy, not_found
 from maquette.app.settings import ServerSettings
 from maquette.app.store import Row, Store
 from maquette.errors import OutputError
-from maquette.masks.propose import MaskProposer, PhotoMasks
-from maquette.masks.segment import ByColour
+from maquette.masks.propose import PhotoMasks
 
 LOCKS = 32  # of each kind of thing; several things share one
 
@@ -39,7 +39,7 @@ class Studio:
     folders: Folders
     store: Store
     turns: threading.BoundedSemaphore
-    proposer: MaskProposer = ByColour  # who says what a click or a box means
+    finders: Finders = GRABCUT  # who says what a click or a box means
     lease: float | None = None  # seconds that a job is kept without a sign; None: alone here
     news: News = field(default_factory=News)
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)  # of running jobs, by id
@@ -48,7 +48,7 @@ class Studio:
     looked_at: dict[tuple[str, str], PhotoMasks] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, settings: ServerSettings, proposer: MaskProposer = ByColour) -> Studio:
+    def open(cls, settings: ServerSettings, finders: Finders = GRABCUT) -> Studio:
         """Open or create the data folder, and tidy up what a crash has left. A folder or database
         that is not ours is refused, and nothing in it changes. Raises OutputError, InputError.
         """
@@ -60,7 +60,7 @@ class Studio:
             store.close()
             raise
         turns = threading.BoundedSemaphore(settings.heavy)
-        return cls(settings, folders, store, turns, proposer)
+        return cls(settings, folders, store, turns, finders)
 
     def row(self, kind: str, identifier: str) -> Row:
         """The row of a photo, job or scene (``kind`` of ``folders.KINDS``). Problem 404 when there

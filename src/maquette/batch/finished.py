@@ -22,6 +22,7 @@ from maquette import __version__
 from maquette.batch.pairs import Job
 from maquette.containers import MemoryBudget, checked_file, read_json
 from maquette.errors import InputError, MaquetteError, OutputError, contained, present, reason_of
+from maquette.execute.store import is_far
 from maquette.options import (
     EMBEDDED,
     MESH_FORMATS,
@@ -203,6 +204,8 @@ def request_of(job: Job, wanted: Wanted, weights: Mapping[str, str]) -> Request:
         asked["space"] = dataclasses.asdict(products.space)
     if products.around.ground is not None:
         asked["ground"] = products.around.ground
+    if products.around.room:
+        asked["room"] = True
     if wanted.scale.is_asked_for:
         asked["scale"] = dataclasses.asdict(wanted.scale)
     if job.geometry.is_there:
@@ -227,7 +230,7 @@ def kept_before(job: Job, wanted: Wanted) -> Outcome | None:
     are still to be written) making it decides, with all that it loads.
     """
     options = wanted.options
-    if wanted.overwrite or job.problem or job.masks is None:
+    if wanted.overwrite or job.problem or job.masks is None or is_far(job.folder):
         return None
     is_ours = wanted.weights is None and options.model == options.perception == EMBEDDED
     if not is_ours or not isinstance(options.method, str) or ".py:" in options.method:

@@ -3,7 +3,8 @@ the command line -> Jobs.
 
 Names decide. ``X.jpg`` or ``X_rgb.jpg`` (see PHOTO_WORDS) goes with ``X_seg.png``,
 ``X_masks.json``, a folder ``X_masks`` and so on (see MASK_WORDS), and, in another folder than the
-photo's, also with plain ``X.png``. A pattern says it explicitly: ``masks/{name}_ids.png``.
+photo's, also with plain ``X.png``. A pattern says it explicitly: ``masks/{name}_ids.png``. All of
+them may be URLs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from maquette.errors import InputError
+from maquette.execute.store import place
 from maquette.options import GeometryOptions
 
 PHOTO_SUFFIXES = (
@@ -65,15 +67,15 @@ def plan(
     its files may be folders or patterns, too. Raises InputError.
     """
     known = geometry or GeometryOptions()
-    found = [path for photo in photos for path in _expanded(Path(photo))]
+    found = [path for photo in photos for path in _expanded(place(photo))]
     if masks is None:
-        return _without_masks(photos, found, Path(out), known)
-    masks = Path(masks)
+        return _without_masks(photos, found, place(out), known)
+    masks = place(masks)
     index = _index(masks) if masks.is_dir() else {}
-    if len(found) == 1 and not Path(photos[0]).is_dir():
+    if len(found) == 1 and not place(photos[0]).is_dir():
         # a folder may hold the masks of many photos, or one picture per object of this photo
         fitting = _candidates(found[0], masks, index) or [masks]
-        job = _job(found[0], fitting, masks, Path(out))
+        job = _job(found[0], fitting, masks, place(out))
         return [_with_geometry(job, known)], False
     if masks.is_file() and masks.suffix.lower() != ".json":
         raise InputError(
@@ -84,7 +86,7 @@ def plan(
     for photo in found:
         if not _is_depth(photo, found):
             fitting = _candidates(photo, masks, index)
-            jobs.append(_job(photo, fitting, masks, Path(out) / photo.stem))
+            jobs.append(_job(photo, fitting, masks, place(out) / photo.stem))
     taken = {job.masks.resolve() for job in jobs if job.masks is not None}
     jobs = [_with_geometry(job, known) for job in jobs if job.photo.resolve() not in taken]
     _refuse_twins(jobs)
@@ -97,7 +99,7 @@ def _without_masks(
     out: Path,
     known: GeometryOptions,
 ) -> tuple[list[Job], bool]:
-    single = len(found) == 1 and not Path(photos[0]).is_dir()
+    single = len(found) == 1 and not place(photos[0]).is_dir()
     kept = [photo for photo in found if not _is_depth(photo, found)]
     folders = [out] if single else [out / photo.stem for photo in kept]
     jobs = [Job(photo, None, folder) for photo, folder in zip(kept, folders)]
@@ -148,12 +150,13 @@ def _of_photo(
     """
     if given is None:
         return None
-    if not Path(given).is_dir():
+    folder = place(given)
+    if not folder.is_dir():
         return str(_of_pattern(photo, given)) if "{" in given else given
     names = [f"{name}_{word}" for name in (photo.stem, plain_name(photo))]
     for name in names:
         for suffix in suffixes:
-            path = Path(given) / f"{name}{suffix}"
+            path = folder / f"{name}{suffix}"
             if path.is_file():
                 return str(path)
     raise InputError(
@@ -233,12 +236,12 @@ def _candidates(photo: Path, masks: Path, index: Mapping[str, list[Path]]) -> li
 def _of_pattern(photo: Path, pattern: str) -> Path:
     """The file that a pattern means for a photo; InputError for other words in braces."""
     unknown = set(re.findall(r"\{([^{}]*)\}", pattern)) - {"stem", "name"}
-    if unknown and not Path(pattern).exists():
+    if unknown and not place(pattern).exists():
         raise InputError(
             f"{pattern}: the pattern has {{{min(unknown)}}}; "
             "it may have {stem} and {name}, as in masks/{name}_seg.png"
         )
-    return Path(pattern.replace("{stem}", photo.stem).replace("{name}", plain_name(photo)))
+    return place(pattern.replace("{stem}", photo.stem).replace("{name}", plain_name(photo)))
 
 
 def _index(folder: Path) -> dict[str, list[Path]]:

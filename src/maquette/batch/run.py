@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from maquette.batch.elsewhere import brought, is_elsewhere, renamed
 from maquette.batch.finished import (
     Outcome,
     Wanted,
@@ -33,6 +34,7 @@ from maquette.document.scene_json import load
 from maquette.errors import InputError, MaquetteError, contained
 from maquette.execute.pool import Engine, processes
 from maquette.execute.processes import Ended
+from maquette.execute.store import prepared_folder
 from maquette.hardware import choose_device
 from maquette.inputs import read_scene_input
 from maquette.masks import write_masks
@@ -95,6 +97,9 @@ def run_job(
     """
     if job.problem:
         raise InputError(job.problem)
+    if is_elsewhere(job):
+        with brought(job) as here:
+            return renamed(run_job(here, session, progress, live), here, job)
     if job.masks is None:
         outcome = run_job(_with_proposed(job), session, progress, live)
         return dataclasses.replace(outcome, proposed=True)
@@ -202,7 +207,7 @@ def run_jobs_apart(jobs: Sequence[Job], settings: Settings, engine: Engine) -> I
     loading the networks.
     """
     folders = dict.fromkeys(job.folder.parent for job in jobs)
-    with processes(engine.at_most(len(jobs)), [writable_folder(f) for f in folders]) as pool:
+    with processes(engine.at_most(len(jobs)), [prepared_folder(f) for f in folders]) as pool:
         for number, outcome in pool.outcomes(_run_apart, [(job, settings) for job in jobs]):
             if isinstance(outcome, Ended):
                 outcome = failed(jobs[number], MaquetteError(outcome.reason))
@@ -242,6 +247,9 @@ def _outcome_of(job: Job, session: Session, progress: Progress) -> Outcome:
 
 def is_made(job: Job, session: Session) -> bool:
     """Whether the finished result of just this request is there."""
+    if is_elsewhere(job):
+        with brought(job) as here:
+            return is_made(here, session)
     if job.problem or not job.folder.exists():
         return False
     wanted = session.settings

@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         masks,
         models,
         report,
+        serve,
         settle,
         train,
         view,
@@ -48,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="COMMAND",
         required=True,
     )
-    scenes = (generate, demo, view, settle, export, app, masks, geometry, models)
+    scenes = (generate, demo, view, settle, export, app, serve, masks, geometry, models)
     for command in (*scenes, evaluate, benchmark, report, data, train):
         command.add_parser(subparsers)
     return parser

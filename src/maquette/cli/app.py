@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from maquette.declare import add_options, chosen
 if TYPE_CHECKING:
     import numpy as np
 
-    from maquette.masks.propose import PhotoMasks
+    from maquette.app.finders import Finders
+    from maquette.masks.propose import MaskProposer, PhotoMasks
+    from maquette.types import InstanceMask
 
 EPILOG = """examples:
   maquette app
@@ -59,12 +62,40 @@ def run(args: argparse.Namespace) -> int:
 
     from maquette.app.server import serve
 
-    serve(settings, partial(print, flush=True), not args.no_browser, _looked_at)
+    serve(settings, partial(print, flush=True), not args.no_browser, finders())
     return 0
 
 
+def finders() -> Finders:
+    """Who finds outlines in the app; weights are loaded when somebody first points at something."""
+    from maquette.app.finders import Finders
+
+    return Finders(_looked_at, _opened, _named)
+
+
 def _looked_at(image: np.ndarray) -> PhotoMasks:
-    """A photo for the segmenter, which is loaded when somebody first points at something."""
+    """A photo for the segmenter."""
     from maquette.stages.point import embedded_proposer
 
     return embedded_proposer()(image)
+
+
+@cache
+def _opened(name: str) -> MaskProposer:
+    """A network of others, loaded once."""
+    from maquette.checkpoints.mask_networks import open_proposer
+    from maquette.hardware import choose_device
+
+    return open_proposer(name, choose_device("auto"))
+
+
+def _named(
+    image: np.ndarray,
+    words: Sequence[str],
+    proposer: MaskProposer,
+) -> Sequence[InstanceMask]:
+    """What words name in a photo."""
+    from maquette.app.finders import DETECTOR
+    from maquette.checkpoints.mask_networks import find
+
+    return find(image, words, DETECTOR, proposer)

@@ -69,6 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Benchmark."""
+    import contextlib
     import tempfile
     from pathlib import Path
 
@@ -77,27 +78,35 @@ def run(args: argparse.Namespace) -> int:
     from maquette.evaluate.results import write_results
     from maquette.evaluate.tables import markdown, unusable_table
     from maquette.execute.pool import processes
+    from maquette.execute.store import is_far, mirrored, place
     from maquette.output import atomic_write
 
-    with tempfile.TemporaryDirectory(prefix="maquette-benchmark-") as temporary:
-        plan = plan_of(args, Path(args.out or temporary))
+    with contextlib.ExitStack() as folders:
+        own = folders.enter_context(tempfile.TemporaryDirectory(prefix="maquette-benchmark-"))
+        out = place(args.out or own)
+        if is_far(out) and args.engine != "local":
+            raise InputError(
+                f"--out {out}: the workers of a cluster write into one folder; let all machines "
+                "share one, or use --shard I/N, which writes to a URL"
+            )
+        plan = plan_of(args, folders.enter_context(mirrored(out, "run.json")))
         with Bars() as bars:
             if args.prepare_only:
                 with processes(plan.engine) as pool:
                     usable = prepare(plan, pool, bars)
-                print(f"{len(usable.scenes)} scenes in {plan.out / 'scenes'}")
+                print(f"{len(usable.scenes)} scenes in {out / 'scenes'}")
                 return 0
             rows = run_benchmark(plan, bars)
         unusable = plan.folder.record()["unusable"]
-    tables = comparison_tables(rows, plan.baseline)
-    if unusable:
-        tables.append(unusable_table(unusable))
-    text = "\n\n".join(map(markdown, tables))
-    if args.out:
-        with atomic_write(plan.out / "table.md") as path:
-            path.write_text(text + "\n", encoding="utf-8")
-    if args.results:
-        write_results(plan.out, Path(args.results))
+        tables = comparison_tables(rows, plan.baseline)
+        if unusable:
+            tables.append(unusable_table(unusable))
+        text = "\n\n".join(map(markdown, tables))
+        if args.out:
+            with atomic_write(plan.out / "table.md") as path:
+                path.write_text(text + "\n", encoding="utf-8")
+        if args.results:
+            write_results(plan.out, Path(args.results))
     print(json.dumps(as_json(rows)) if args.json else text)
     return 0
 

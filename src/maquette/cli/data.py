@@ -39,13 +39,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     importer.add_argument(
         "folder",
-        type=Path,
         metavar="FOLDER",
         help="GLB, GLTF, OBJ, PLY, STL or .npz assets",
     )
     importer.add_argument(
         "--out",
-        type=Path,
         required=True,
         metavar="LIBRARY",
         help="folder of the library; continued when it exists",
@@ -109,7 +107,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     build.add_argument(
         "--out",
-        type=Path,
         required=True,
         metavar="SHARDS",
         help="folder of the shards; continued when it exists",

@@ -109,6 +109,7 @@ def _export_meshes(args: argparse.Namespace, scene: Scene, scale: ScaleOptions) 
     space |= {} if args.unit is None else {"unit": args.unit}
     space |= {} if args.up is None else {"up": args.up}
     space |= {} if args.ground is None else {"ground": args.ground}
+    space |= {"room": True} if args.room else {}
     chosen_scene = scaled.scene if scaled.is_known else scene
     path = export_scene(chosen_scene, args.out, overwrite=args.overwrite, **space)
     remarks = scaled.remarks if scaled.is_known else ()
@@ -132,6 +133,8 @@ def _export_simulation(args: argparse.Namespace, scene: Scene, scale: ScaleOptio
         raise InputError("--unit: files for simulators are in metres; leave it out")
     if args.ground is not None:
         raise InputError("--ground: files for simulators have one anyway; leave it out")
+    if args.room:
+        raise InputError("--room: files for simulators have a ground and objects; leave it out")
     more = {} if args.up is None else {"up": args.up}
     given = vars(args).copy()
     del given["up"]

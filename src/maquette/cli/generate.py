@@ -164,15 +164,17 @@ def run(args: argparse.Namespace) -> int:
     from maquette.batch.pairs import plan
     from maquette.errors import InputError
     from maquette.execute.pool import Engine
-    from maquette.output import writable_folder
+    from maquette.execute.store import is_far, place, prepared_folder
 
     wanted = _wanted(args)
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:
         raise InputError("--view shows one scene; leave it out, then `maquette view OUT/PHOTO`")
+    if args.view and is_far(place(args.out)):
+        raise InputError("--view shows a scene of this machine; leave it out, or write to a folder")
     asked = chosen(ExecutionOptions, args)
     share = Engine.of(asked, jobs=0).share
-    writable_folder(args.out)
+    prepared_folder(args.out)
     if not batch and asked == ExecutionOptions():
         return run_one(jobs[0], wanted, args)
     if asked.merge:
@@ -219,6 +221,11 @@ def _wanted(args: argparse.Namespace) -> Wanted:
             "the embedded one takes 1 GB"
         )
     known = wanted.geometry.depth or wanted.geometry.points
+    if wanted.products.around.room and not known and wanted.options.perception == EMBEDDED:
+        raise InputError(
+            "the embedded network sees no room; give --depth, --points or --perception, or leave "
+            "--room out"
+        )
     if known and wanted.options.perception != EMBEDDED:
         raise InputError(
             f"both {known} and --perception {wanted.options.perception} say how far away things "

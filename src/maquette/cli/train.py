@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,7 @@ EPILOG = """examples:
 ablations of I-Scene: --no-scene-context, --frame canonical, --scenes rooms
 ablations of the other methods: see the groups below
 several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device cuda
+a worker may be lost: torchrun --max-restarts 5 ... goes on from the last checkpoint
 """
 
 
@@ -93,11 +95,14 @@ def run(args: argparse.Namespace) -> int:
     from maquette.nn.layers import of_kind
     from maquette.train.finetune import FinetuneTask, write_release
     from maquette.train.loop import Run
+    from maquette.train.ranks import Ranks
     from maquette.train.runs import base_of, build_task, data_record
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    if not args.resume and (Path(args.out) / "checkpoint.pt").exists():
+    started = (Path(args.out) / "checkpoint.pt").exists()
+    resume = args.resume or (started and Ranks.of_environment().restarts > 0)
+    if started and not resume:
         raise InputError(
             f"{args.out} already holds a run; pass --resume to continue it or choose another folder"
         )
@@ -106,17 +111,21 @@ def run(args: argparse.Namespace) -> int:
     task = build_task(options)
     device = str(choose_device(args.device))
     training = Run(task, args.out, config, device, data_record(options), base_of(options))
-    if args.resume:
+    if resume:
         training.resume()
     main = training.ranks.rank == 0
     log = partial(print, flush=True) if main else _say_nothing
     log(f"{options.network}: {_size(training)} -> {args.out}")
+    # who ends a job (torchrun, Slurm, Kubernetes) tells it before: save, as on Ctrl-C
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         training.train(log)
     except KeyboardInterrupt:
         step = training.progress.step
         print(f"stopped at step {step}; continue with --resume", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     minutes = training.progress.seconds / 60
     done = f"done: {training.progress.step} steps, {minutes:.1f} minutes"
     log(f"{done}; weights in {args.out}/weights.safetensors")

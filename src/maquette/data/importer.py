@@ -8,6 +8,7 @@ attributions that the library keeps.
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -28,8 +29,9 @@ from maquette.data.assets import (
 from maquette.data.baking import Soup, baked
 from maquette.data.library import AssetLibrary, Progress, build_library, failures, incomplete
 from maquette.data.orientation import flipped
-from maquette.errors import InputError, MissingExtraError, contained
+from maquette.errors import InputError, MaquetteError, MissingExtraError, contained
 from maquette.execute.pool import Engine
+from maquette.execute.store import brought_here, is_far, place
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.boxes import longest_side
@@ -38,6 +40,9 @@ from maquette.geometry.transforms import unit_vectors
 from maquette.options.data import ImportOptions
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
+ALONE = (".glb", ".stl", ".npz")  # need no other file
+# what the others may name
+NAMED = (".mtl", ".bin", ".png", ".jpg", ".jpeg", ".webp", ".tga", ".bmp", ".ktx2")
 FACE_BUDGET = 5000
 ONE_BY_ONE = ImportOptions(jobs=0)  # in this process
 _RELIEF = 0.02  # height of white over black while simplifying, in units of the longest side
@@ -60,8 +65,18 @@ class MeshFile:
     folder: Path | None = None  # where the files may lie that it names; None = beside it only
 
     def load(self) -> Asset:
-        """Read, bake and clean; InputError with the reason when the file cannot be used."""
-        return import_mesh(self)
+        """Read, bake and clean; InputError with the reason when the file cannot be used, and
+        another MaquetteError when it is not there: that is no fault of the file.
+        """
+        if not self.path.is_file():
+            raise MaquetteError(
+                f"{self.path}: {platform.node()} does not see it; keep the meshes where they are, "
+                "and let all machines see them"
+            )
+        named = () if self.path.suffix.lower() in ALONE else NAMED
+        with brought_here(self.path, named) as here:
+            folder = here.parent if is_far(self.path) else self.folder
+            return import_mesh(replace(self, path=here, folder=folder))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +155,7 @@ def find_meshes(folder: str | Path, *, up: str = "y", metric: bool = False) -> t
     """List the mesh files below a folder, sorted; names are relative paths joined by dashes,
     without the suffix if that is unique.
     """
-    root = Path(folder)
+    root = place(folder)
     paths = _files_below(root, SUFFIXES)
     if not paths:
         others = other_meshes(root)
@@ -172,7 +187,7 @@ def find_meshes(folder: str | Path, *, up: str = "y", metric: bool = False) -> t
 
 def other_meshes(folder: str | Path) -> tuple[Path, ...]:
     """The files below a folder whose suffixes say that they are meshes of formats not read here."""
-    return _files_below(Path(folder), mesh_files.OTHER_SUFFIXES)
+    return _files_below(place(folder), mesh_files.OTHER_SUFFIXES)
 
 
 def _files_below(root: Path, suffixes: tuple[str, ...]) -> tuple[Path, ...]:
@@ -335,10 +350,10 @@ def _relief(
     normal = np.zeros_like(welded)
     brightness = np.zeros(len(welded))
     count = np.zeros(len(welded))
-    for place, vertex in zip(topology.T, faces.T):  # of the first corners, the second, the third
-        np.add.at(normal, place, across)
-        np.add.at(brightness, place, colors[vertex].mean(1) / 255 - 0.5)
-        np.add.at(count, place, 1)
+    for point, vertex in zip(topology.T, faces.T):  # of the first corners, the second, the third
+        np.add.at(normal, point, across)
+        np.add.at(brightness, point, colors[vertex].mean(1) / 255 - 0.5)
+        np.add.at(count, point, 1)
     return _RELIEF * (brightness / np.maximum(count, 1))[:, None] * unit_vectors(normal, 1e-12)
 
 

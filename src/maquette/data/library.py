@@ -32,6 +32,7 @@ from maquette.errors import InputError, contained
 from maquette.execute.pool import HERE, Engine, in_order, keep_opencv_to, processes
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
+from maquette.execute.store import kept_here, mirrored, place
 
 Progress = Callable[[int, int], None]  # finished, total
 
@@ -81,7 +82,7 @@ class AssetLibrary:
         """Open a library, complete or still growing; InputError when the folder is none or has no
         finished asset.
         """
-        root = Path(folder)
+        root = place(folder)
         rows = tuple(_read_lines(root / _INDEX))
         if not rows:
             raise InputError(
@@ -92,13 +93,14 @@ class AssetLibrary:
 
     def __post_init__(self) -> None:
         count = len(self.rows)
+        here = kept_here(self.folder)
         maps: dict[str, np.ndarray] = {}
-        if has_fields(self.folder):
+        if has_fields(here):
             for name in _FIELDS:
-                maps[name] = np.load(self.folder / name, mmap_mode="r")[:count]
+                maps[name] = np.load(here / name, mmap_mode="r")[:count]
         for name, (dtype, counted) in _MESHES.items():
             shape = (self.rows[-1][counted], 3)
-            maps[name] = np.memmap(self.folder / name, dtype, mode="r", shape=shape)
+            maps[name] = np.memmap(here / name, dtype, mode="r", shape=shape)
         object.__setattr__(self, "_maps", maps)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -167,12 +169,30 @@ def build_library(
     engine compute, one writes. An asset whose process ends (out of memory, crashed in C) has
     failed, and the others are finished. Without ``fields`` the meshes are stored only. A share of
     the work makes a library of its own in ``shares/``, and ``engine.merge`` puts those together.
+    ``out`` may be a URL: then the library is made here and sent there at the end.
     InputError when a library is continued the other way, or when a share has not finished.
     """
-    root = Path(out)
+    root = place(out)
     if not engine.share.is_all:
         root = root / SHARES / str(engine.share).replace("/", "-of-")
-    sources = engine.share.part(_shuffled(sources, seed))
+    own = engine.share.part(_shuffled(sources, seed))
+    with mirrored(root, _INDEX) as here:
+        _build(own, here, engine, fields, progress or silent)
+    return AssetLibrary.open(root)
+
+
+def silent(done: int, of: int) -> None:
+    """Show no progress."""
+
+
+def _build(
+    sources: Sequence[AssetSource],
+    root: Path,
+    engine: Engine,
+    fields: bool,
+    progress: Progress,
+) -> None:
+    """``build_library`` in a local folder."""
     root.mkdir(parents=True, exist_ok=True)
     done = list(_read_lines(root / _INDEX))
     known = {row["name"] for row in done} | {row["name"] for row in _settled(root)}
@@ -185,16 +205,14 @@ def build_library(
     if todo:
         _prepare(root, done, len(done) + len(todo), fields)
     settled = len(sources) - len(todo)
-    outcomes = _merged(todo, root) if engine.merge else _outcomes(todo, engine, fields, root)
+    outcomes = _merged(todo, root) if engine.merge else _outcomes(todo, engine, fields)
     for name, outcome in outcomes:
         if isinstance(outcome, tuple):
             done.append(_write_row(root, done, *outcome))
         else:
             _write_failure(root, name, outcome)
         settled += 1
-        if progress is not None:
-            progress(settled, len(sources))
-    return AssetLibrary.open(root)
+        progress(settled, len(sources))
 
 
 def _shuffled(sources: Sequence[AssetSource], seed: int) -> list[AssetSource]:
@@ -222,7 +240,7 @@ def _write_failure(root: Path, name: str, outcome: str | Ended) -> None:
 
 def failures(folder: str | Path) -> dict[str, str]:
     """Read why assets were left out of a library: name -> reason."""
-    return {row["name"]: row["reason"] for row in _read_lines(Path(folder) / _FAILED)}
+    return {row["name"]: row["reason"] for row in _read_lines(place(folder) / _FAILED)}
 
 
 def incomplete(library: AssetLibrary) -> dict[str, str]:
@@ -239,12 +257,11 @@ def _outcomes(
     todo: Sequence[AssetSource],
     engine: Engine,
     fields: bool,
-    root: Path,
 ) -> Iterator[tuple[str, _Computed | str | Ended]]:
     """Finished assets in their order, each as soon as those before it are there."""
     if not todo:
         return
-    with processes(engine, [root], keep_opencv_to) as pool:
+    with processes(engine, prepare=keep_opencv_to) as pool:
         outcomes = pool.outcomes(_compute, [(source, fields) for source in todo])
         for number, outcome in in_order(outcomes):
             yield todo[number].name, outcome

@@ -11,7 +11,9 @@ of sample 17 are
                               .mask.png (0 = background, k + 1 = placement `kept[k]`) of view v
 What a sample holds depends on the configuration, the library and (seed, index) only: not on how
 many processes wrote it. A shard appears under its name when it is complete, so building again
-continues; `dataset.json` records what was built and refuses to mix two data sets.
+continues; `dataset.json` records what was built and refuses to mix two data sets, and beside each
+shard a JSON file of its name says where in it the scenes lie. The folder may be a URL
+(execute/store.py).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -39,7 +41,7 @@ from maquette.errors import InputError, MaquetteError
 from maquette.execute.pool import HERE, Engine, keep_opencv_to, processes
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
-from maquette.output import atomic_write, writable_folder
+from maquette.execute.store import brought_here, place, prepared_folder, written
 from maquette.types import Camera
 
 VERSION = 1
@@ -112,7 +114,7 @@ def build_shards(
             f"got {config.scenes} scenes and {config.views} views; each must be at least 1"
         )
     catalogue = Catalogue.of(library)
-    root = writable_folder(folder)
+    root = prepared_folder(folder)
     _claim(root, catalogue, config)
     every = range(config.shards)
     if engine.merge:
@@ -125,8 +127,8 @@ def build_shards(
     done = of - sum(len(_indices(config, shard)) for shard in missing)
     before = done
     write = partial(_write_shard, catalogue, root, config)
-    for written in _written(write, missing, engine, root):
-        done += written
+    for scenes in _written(write, missing, engine, root):
+        done += scenes
         if progress is not None:
             progress(done, of)
     return done - before
@@ -135,6 +137,29 @@ def build_shards(
 def shard_name(shard: int) -> str:
     """File name of a shard."""
     return f"scenes-{shard:06d}.tar"
+
+
+def index_name(shard: str) -> str:
+    """File name of what ``index_of`` tells of a shard, beside it."""
+    return str(Path(shard).with_suffix(".json"))
+
+
+def index_of(shard: BinaryIO) -> dict[str, Any]:
+    """Where the scenes of a shard lie in it: a reader that has this need not read what it does not
+    use. Scene -> its kind and name -> [first byte, bytes]; the size of all tells another shard.
+    Raises tarfile.TarError, and KeyError or ValueError, when it is none.
+    """
+    scenes: dict[str, dict[str, Any]] = {}
+    shard.seek(0)
+    with tarfile.open(fileobj=shard) as tar:
+        for member in tar:
+            key, _, name = member.name.partition(".")
+            members = scenes.setdefault(key, {"kind": "", "members": {}})
+            members["members"][name] = [member.offset_data, member.size]
+            if name == "scene.json":
+                document = tar.extractfile(member)
+                members["kind"] = json.loads(document.read())["kind"] if document else ""
+    return {"size": shard.seek(0, io.SEEK_END), "scenes": scenes}
 
 
 def _indices(config: ShardConfig, shard: int) -> range:
@@ -157,11 +182,11 @@ def _written(
         return
     lost = []
     with processes(engine.at_most(len(missing)), [root], keep_opencv_to) as pool:
-        for number, written in pool.outcomes(write, [(shard,) for shard in missing]):
-            if isinstance(written, Ended):
-                lost.append(f"{shard_name(missing[number])}: {written.reason}")
+        for number, scenes in pool.outcomes(write, [(shard,) for shard in missing]):
+            if isinstance(scenes, Ended):
+                lost.append(f"{shard_name(missing[number])}: {scenes.reason}")
             else:
-                yield written
+                yield scenes
     if lost:
         raise MaquetteError(
             f"{len(lost)} of {len(missing)} shards are missing ({lost[0]}); "
@@ -201,7 +226,7 @@ def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:
             (root / shard_name(full)).unlink(missing_ok=True)
     elif any(root.glob("scenes-*.tar")):
         raise InputError(f"{root} holds shards but no dataset.json; choose another folder")
-    with atomic_write(path) as temporary:
+    with written(path) as temporary:
         temporary.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
 
 
@@ -227,7 +252,9 @@ def _write_shard(
                 info = tarfile.TarInfo(f"{index:08d}.{name}")
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
-    with atomic_write(root / shard_name(shard)) as temporary:
+    with written(root / index_name(shard_name(shard))) as temporary:
+        temporary.write_text(json.dumps(index_of(packed)), encoding="utf-8")
+    with written(root / shard_name(shard)) as temporary:
         temporary.write_bytes(packed.getvalue())
     return len(_indices(config, shard))
 
@@ -329,13 +356,14 @@ def read_shards(folder: str | Path) -> Iterator[SceneSample]:
     """All scenes of a folder of shards, in order; InputError when it has none or one cannot be
     read.
     """
-    shards = sorted(Path(folder).glob("scenes-*.tar"))
+    shards = sorted(place(folder).glob("scenes-*.tar"))
     if not shards:
         raise InputError(
             f"{folder} holds no shards (scenes-*.tar); build some with 'maquette data build'"
         )
     for path in shards:
-        yield from read_shard(path)
+        with brought_here(path) as here:
+            yield from read_shard(here)
 
 
 def read_shard(path: str | Path) -> Iterator[SceneSample]:

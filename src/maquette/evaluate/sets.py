@@ -22,7 +22,7 @@ from maquette.data.catalogue import AssetLike, AssetList, Catalogue, LibraryLike
 from maquette.data.compose import compose
 from maquette.data.layout import Placement
 from maquette.data.procedural import FAMILIES, is_held_out, procedural_asset
-from maquette.data.scenes import SceneConfig
+from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_view
 from maquette.errors import InputError
 from maquette.evaluate.cases import Case, measured, node_name, set_of
@@ -49,6 +49,9 @@ PROCEDURAL_ASSETS = 48  # without a folder
 NEAR = 0.1  # of the lower one's height: so close is a foot to the top that it stands on
 
 
+Change = Callable[[ComposedScene, Catalogue, np.random.Generator], ComposedScene]
+
+
 @dataclass(frozen=True, eq=False)
 class SceneSet:
     """One named set."""
@@ -57,6 +60,8 @@ class SceneSet:
     kind: str  # composition of data/scenes.py
     meaning: str  # what its test guarantees, for people
     holds: Callable[[Case, View], bool]
+    views: ViewConfig = VIEWS
+    change: Change | None = None  # of the composition, before it is seen
 
 
 def _pair_or_more(case: Case, view: View) -> bool:
@@ -185,13 +190,25 @@ def _catalogue(folder: str | None) -> Catalogue:
 
 def make_case(library: LibraryLike, set_name: str, index: int) -> Case:
     """Scene ``index`` of a set: a function of the assets, the set's name and the index only."""
-    scene_set = set_named(set_name)
+    return drawn_case(library, set_named(set_name), set_name, index)
+
+
+def drawn_case(
+    library: LibraryLike,
+    scene_set: SceneSet,
+    set_name: str,
+    index: int,
+) -> Case:
+    """Scene ``index`` of a set that need not be one of the named ones."""
     name = scene_name(set_name, index)
     catalogue = Catalogue.of(library)
     rng = np.random.default_rng((2026, scene_set.seed, index))
     config = SceneConfig(mix=((scene_set.kind, 1.0),))
     for attempt in range(MOST_TRIES):
-        view = sample_view(compose(catalogue, rng, config), catalogue, rng, VIEWS)
+        scene = compose(catalogue, rng, config)
+        if scene_set.change is not None:
+            scene = scene_set.change(scene, catalogue, rng)
+        view = sample_view(scene, catalogue, rng, scene_set.views)
         if len(view.placements) < 2:  # a view of a single object is no scene
             continue
         case = _case_of(view, catalogue, name, attempt)

@@ -2,10 +2,10 @@
 in processes of one machine, so that a command changes by one option.
 
 Workers are actors: each prepares once, then does one task after the other. What a task returns is
-small (its results lie in a folder that all machines share), and what it raises travels as a row, so
-nothing ends the others. A worker that is lost with its machine is replaced, and its task is done
-again; tasks write their files under final names when they are complete, so doing one twice does no
-harm.
+small (its results lie in a folder that all machines share, or at a URL), and what it raises travels
+as a row, so nothing ends the others. A worker that is lost with its machine is replaced, and its
+task is done again; tasks write their files under final names when they are complete, so doing one
+twice does no harm.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from maquette import __version__
-from maquette.errors import InputError, MaquetteError
+from maquette.errors import InputError, MaquetteError, reason_of
 from maquette.execute.processes import Ended, Task, answer_to, unpacked
+from maquette.execute.store import place
 
-TRIES = 3  # of a task whose workers are lost
+TRIES = 3  # of a task whose workers are lost, and of a worker that cannot be started
 PATIENCE = 5.0  # seconds in which a cluster's address must answer
+LOOK_AROUND = 30.0  # seconds without news, after which machines may be gone
+OTHER_VERSION = "Version mismatch"  # how Ray begins to say so
 LOCAL = "local"  # address of a cluster that is started on this machine for the command
 
 
@@ -53,13 +56,20 @@ class Doer:
     def __init__(self, prepare: Task, threads: int) -> None:
         prepare(threads)
 
+    def ready(self) -> None:
+        """Answers as soon as it is prepared."""
+
     def do(self, packed: bytes) -> bytes:
         """Do a task; what it returns or raises, packed."""
         return answer_to(packed)
 
 
 class ClusterWorkers:
-    """Workers of a cluster, each started when it is first needed; see ``pool.Pool``."""
+    """Workers of a cluster, each started when it is first needed; see ``pool.Pool``.
+
+    A task is given to a worker that has answered, never to one that is starting: a machine that is
+    gone may be the only place where that could start.
+    """
 
     def __init__(
         self,
@@ -70,9 +80,13 @@ class ClusterWorkers:
     ) -> None:
         self._ray = ray
         self._jobs = jobs
+        self._needs = needs
         doer = ray.remote(Doer).options(max_restarts=0, **needs)
         self._start = lambda: doer.remote(prepare, needs["num_cpus"])
+        self._starting: dict[Any, Any] = {}  # answer -> worker
         self._idle: list[Any] = []
+        self._under_way: dict[Any, tuple[_Unit, Any]] = {}  # answer -> task and worker
+        self._false_starts = 0  # in a row
 
     def outcomes(
         self, task: Task, arguments: Iterable[tuple[Any, ...]]
@@ -80,44 +94,86 @@ class ClusterWorkers:
         """See ``pool.Pool``."""
         packed = (pickle.dumps((task, each)) for each in arguments)
         todo = deque(_Unit(number, each) for number, each in enumerate(packed))
-        under_way: dict[Any, tuple[_Unit, Any]] = {}
+        while self._idle:  # some may have been lost since their last task
+            self._call(self._idle.pop())
         try:
-            while todo or under_way:
-                while todo and len(under_way) < self._jobs:
-                    actor = self._idle.pop() if self._idle else self._start()
-                    unit = todo.popleft()
-                    under_way[actor.do.remote(unit.packed)] = (unit, actor)
-                ready, _ = self._ray.wait(list(under_way), num_returns=1)
-                unit, actor = under_way.pop(ready[0])
-                yield from self._heard(ready[0], unit, actor, todo)
+            while todo or self._under_way:
+                self._begin(todo)
+                for answer in self._answers():
+                    if answer in self._starting:
+                        self._started(answer)
+                    else:
+                        yield from self._heard(answer, todo)
         finally:
-            for _, actor in under_way.values():
-                self._ray.kill(actor)
+            while self._under_way:
+                _, (_, worker) = self._under_way.popitem()
+                self._ray.kill(worker)
 
-    def _heard(
-        self,
-        answer: Any,
-        unit: _Unit,
-        actor: Any,
-        todo: deque[_Unit],
-    ) -> Iterator[tuple[int, Any]]:
+    def _call(self, worker: Any) -> None:
+        self._starting[worker.ready.remote()] = worker
+
+    def _begin(self, todo: deque[_Unit]) -> None:
+        """Give tasks to idle workers, and start workers for those that are left."""
+        while todo and self._idle:
+            unit = todo.popleft()
+            worker = self._idle.pop()
+            self._under_way[worker.do.remote(unit.packed)] = (unit, worker)
+        wanted = min(len(todo), self._jobs - len(self._under_way))
+        for _ in range(wanted - len(self._starting)):
+            self._call(self._start())
+
+    def _answers(self) -> list[Any]:
+        """Who has answered, if anybody. InputError when no machine is left for a worker."""
+        asked = [*self._under_way, *self._starting]
+        answers, _ = self._ray.wait(asked, num_returns=1, timeout=LOOK_AROUND)
+        if not answers and not self._under_way:
+            _fitting(self._ray.cluster_resources(), **self._needs)
+        return answers
+
+    def _started(self, answer: Any) -> None:
+        """A worker is prepared, or lost. MaquetteError when that happens again and again."""
+        worker = self._starting.pop(answer)
+        try:
+            self._ray.get(answer)
+        except self._ray.exceptions.RayError as error:
+            self._false_starts += 1
+            if self._false_starts >= TRIES * self._jobs:
+                raise MaquetteError(
+                    f"no worker can be started ({reason_of(error)}); look at the machines of the "
+                    "cluster"
+                ) from error
+            return
+        self._false_starts = 0
+        self._idle.append(worker)
+
+    def _heard(self, answer: Any, todo: deque[_Unit]) -> Iterator[tuple[int, Any]]:
         """The outcome of a unit; nothing when it is to be done again."""
+        unit, worker = self._under_way.pop(answer)
+        known = self._ray.exceptions
         try:
             told = self._ray.get(answer)
-        except self._ray.exceptions.RayError as error:
-            lost = str(error).strip().splitlines()[0]
+        except (known.ObjectStoreFullError, known.OutOfDiskError) as error:
+            self._ray.kill(worker)
+            raise MaquetteError(
+                f"the cluster's object store is full ({reason_of(error)}); give it more "
+                "(`ray start --object-store-memory`), and room on the disk that it spills to"
+            ) from error
+        except known.RayError as error:
             if unit.tries + 1 < TRIES:
                 todo.appendleft(_Unit(unit.number, unit.packed, unit.tries + 1))
             else:
-                yield unit.number, Ended(f"its worker was lost {TRIES} times ({lost})")
+                lost = f"its worker was lost {TRIES} times ({reason_of(error)})"
+                yield unit.number, Ended(lost)
             return
-        self._idle.append(actor)
+        self._idle.append(worker)
         yield unit.number, unpacked(told)
 
     def close(self) -> None:
         """Let the workers go."""
-        while self._idle:
-            self._ray.kill(self._idle.pop())
+        for worker in (*self._idle, *self._starting.values()):
+            self._ray.kill(worker)
+        self._idle.clear()
+        self._starting.clear()
 
 
 @contextlib.contextmanager
@@ -141,7 +197,7 @@ def connected(
     try:
         _require_version(ray)
         for folder in shared:
-            _require_shared(ray, Path(folder))
+            _require_shared(ray, place(folder))
         fitting = _fitting(ray.cluster_resources(), threads, cluster.gpus)
         needs = {"num_cpus": threads, "num_gpus": cluster.gpus}
         workers = ClusterWorkers(ray, min(jobs or fitting, fitting), needs, prepare)
@@ -163,40 +219,47 @@ def _ray() -> Any:
 
 def _connect(ray: Any, address: str) -> None:
     """Join a cluster, or start one. InputError when nobody answers."""
-    where = None if address == LOCAL else address
     host, _, port = address.partition(":")
     try:
         if port.isdigit():  # Ray itself tries for a minute, and ends the process then
             socket.create_connection((host, int(port)), PATIENCE).close()
         ray.init(
-            where,
+            address,  # Ray, too, says local for a cluster of its own
             log_to_driver=False,
             logging_level="ERROR",
             include_dashboard=False,
         )
     except (OSError, ValueError, RuntimeError, SystemExit) as error:
-        reason = (str(error).strip().splitlines() or ["no answer"])[0]
+        lines = str(error).strip().splitlines() or ["no answer"]
+        if OTHER_VERSION in lines[0]:
+            said = " ".join(line.strip() for line in lines)
+            raise InputError(
+                f"--address {address}: {said}; install the same versions of Ray "
+                "and Python on all machines"
+            ) from error
         raise InputError(
-            f"--address {address}: no Ray cluster can be reached there ({reason}); start one with "
-            f"`ray start --head`, or say --address {LOCAL} for this machine alone"
+            f"--address {address}: no Ray cluster can be reached there ({lines[0]}); start one "
+            f"with `ray start --head`, or say --address {LOCAL} for this machine alone"
         ) from error
 
 
-def _on_each_node(ray: Any, task: Task, *arguments: Any) -> dict[str, Any]:
-    """What a task returns on every machine, by the machine's address."""
+def _on_each_node(ray: Any, task: Task, *arguments: Any) -> list[tuple[str, Any]]:
+    """The address of every machine that is there, and what a task returns on it."""
     strategies = importlib.import_module("ray.util.scheduling_strategies")
     pinned = strategies.NodeAffinitySchedulingStrategy
     remote = ray.remote(task)
-    asked = {}
+    asked = []
     for node in ray.nodes():
         if node["Alive"]:
             there = pinned(node_id=node["NodeID"], soft=False)
             called = remote.options(num_cpus=0, scheduling_strategy=there)
-            asked[node["NodeManagerAddress"], node["NodeID"]] = called.remote(*arguments)
-    answers = {}
-    for (address, _), answer in asked.items():
+            asked.append((node["NodeManagerAddress"], called.remote(*arguments)))
+    answers = []
+    for address, answer in asked:
         try:
-            answers[address] = ray.get(answer)
+            answers.append((address, ray.get(answer)))
+        except ray.exceptions.TaskUnschedulableError:
+            continue  # it has gone meanwhile
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
             raise MaquetteError(f"{address}: it cannot do maquette's tasks ({reason})") from error
@@ -208,7 +271,7 @@ def _version_here() -> str:
 
 
 def _require_version(ray: Any) -> None:
-    for address, version in _on_each_node(ray, _version_here).items():
+    for address, version in _on_each_node(ray, _version_here):
         if version != __version__:
             raise InputError(
                 f"{address} has maquette {version}, this machine {__version__}; install the same "
@@ -217,31 +280,46 @@ def _require_version(ray: Any) -> None:
 
 
 def _require_shared(ray: Any, folder: Path) -> None:
-    """InputError unless every machine sees what this one writes into a folder."""
+    """InputError unless every machine sees what this one writes into a folder, and the other way
+    round.
+    """
     folder = folder.absolute()
     probe = folder / f".shared-{uuid.uuid4().hex}"
     probe.touch()
     try:
-        seen = _on_each_node(ray, Path.exists, probe)
+        marks = _on_each_node(ray, _marked, probe)
+        blind = [address for address, mark in marks if not (mark and (folder / mark).exists())]
     finally:
-        probe.unlink()
-    blind = [address for address, there in seen.items() if not there]
+        for mark in folder.glob(f"{probe.name}*"):
+            mark.unlink(missing_ok=True)
     if blind:
         raise InputError(
             f"{folder} is not the same folder on {', '.join(blind)}; choose one that all machines "
-            "of the cluster share"
+            "of the cluster share, and may write to"
         )
 
 
-def _fitting(resources: dict[str, float], threads: int, gpus: float) -> int:
+def _marked(probe: Path) -> str | None:
+    """On a machine: the name of a file that it writes beside another machine's; None when it does
+    not see that one, or cannot write.
+    """
+    mark = probe.with_name(f"{probe.name}-{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError):
+        if probe.exists():
+            mark.touch()
+            return mark.name
+    return None
+
+
+def _fitting(resources: dict[str, float], num_cpus: int, num_gpus: float) -> int:
     """How many workers a cluster can hold at a time. InputError when none."""
-    there = int(resources.get("CPU", 0) // threads)
-    if gpus > 0:
-        there = min(there, int(resources.get("GPU", 0) / gpus))
+    there = int(resources.get("CPU", 0) // num_cpus)
+    if num_gpus > 0:
+        there = min(there, int(resources.get("GPU", 0) / num_gpus))
     if there < 1:
         raise InputError(
             f"the cluster has {resources.get('CPU', 0):g} processors and "
             f"{resources.get('GPU', 0):g} graphics cards, which is less than one worker needs "
-            f"({threads} and {gpus:g})"
+            f"({num_cpus} and {num_gpus:g})"
         )
     return there

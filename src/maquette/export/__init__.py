@@ -18,6 +18,7 @@ from maquette.export.glb import write_glb
 from maquette.export.ground import with_ground
 from maquette.export.meshes import write_obj, write_ply, write_stl
 from maquette.export.page import write_page
+from maquette.export.room import with_room
 from maquette.export.space import in_file_space
 from maquette.options import FileSpace, Surroundings
 from maquette.output import clear_leftovers, refuse_overwrite
@@ -45,6 +46,7 @@ def export_scene(
     size: float | None = None,
     up: str = "y",
     ground: str | None = None,
+    room: bool = False,
 ) -> Path:
     """Write the scene to ``path``, whose suffix chooses the format: .glb, .obj, .ply, .stl, .html
     for a page that shows it, or .json for the scene document.
@@ -57,6 +59,7 @@ def export_scene(
     ``unit`` (mm, cm, m, in, ft), ``size`` (the longest side of the whole scene in that unit) and
     ``up`` (y or z) are of OBJ, PLY and STL, which do not say theirs; GLB is in metres with +Y up.
     ``ground``: a surface under the objects, too, "plane" or "disc", as a node ``ground``.
+    ``room``: the floor and the walls that the scene's measured depth shows (``room.with_room``).
 
     Errors: InputError for an unknown format or a mesh that cannot be written; OutputError for a
     place that cannot be, or is taken.
@@ -76,7 +79,7 @@ def export_scene(
         raise InputError(f"unit, size and up are of {', '.join(SPACELESS)} only; leave them out")
     if kind is not None and any(target.suffix.lower() == DOCUMENT_SUFFIX for target in targets):
         raise InputError("a scene document holds no ground; leave it out, or choose another format")
-    scene = with_ground(scene, kind)
+    scene = with_ground(with_room(scene) if room else scene, kind)
     placed = in_file_space(scene, space) if space.is_asked_for else scene
     if separate:
         return _export_separately(scene, placed, targets, overwrite)

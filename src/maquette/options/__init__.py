@@ -320,6 +320,11 @@ class Surroundings:
         help="also a surface under the objects, as a node `ground`: a square plane or a disc "
         "(default: none)",
     )
+    room: bool = option(
+        False,
+        help="also the floor and up to two walls as nodes `floor` and `wall`, where a measured "
+        "depth shows them (default: none)",
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -84,9 +84,9 @@ class DataSetOptions:
     )
     jobs: int = option(
         1,
-        least=1,
+        least=0,
         metavar="J",
-        help="processes (default: 1)",
+        help="processes (default: 1); 0 = this one",
     )
 
     def __post_init__(self) -> None:

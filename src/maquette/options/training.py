@@ -161,8 +161,10 @@ class RunOptions:
     views: str | None = option(
         None,
         kind=str,
+        flags=("--views", "--stream"),
         metavar="SHARDS",
-        help="rendered views of the library (maquette data build); default: render while training",
+        help="rendered views of the library (maquette data build), in a folder or at a URL, from "
+        "which they are read as they are needed; default: render while training",
     )
     backbone: str | None = option(
         None,

@@ -302,26 +302,20 @@ def _sheet(
         pen.text((x + 4, y + height + 11), caption, font=caption_font, fill=INK)
     if legend:
         sheet.paste(legend, (MARGIN, tiles_end + GAP // 2))
-    baseline = sheet_height - 30
+    _write_footer(sheet, left, right)
+    return sheet
+
+
+def _write_footer(sheet: Image.Image, left: str, right: str) -> None:
+    """Two texts under a rule, at the lower end of a sheet."""
+    pen = ImageDraw.Draw(sheet)
+    baseline = sheet.height - 30
+    end = sheet.width - MARGIN
     rule = baseline - 34
-    end = sheet_width - MARGIN
     pen.line((MARGIN, rule, end, rule), fill=(226, 225, 221), width=1)
     font = ImageFont.load_default(size=17)
-    pen.text(
-        (MARGIN + 4, baseline),
-        left,
-        font=font,
-        fill=FAINT,
-        anchor="ls",
-    )
-    pen.text(
-        (end - 4, baseline),
-        right,
-        font=font,
-        fill=FAINT,
-        anchor="rs",
-    )
-    return sheet
+    for text, x, anchor in ((left, MARGIN + 4, "ls"), (right, end - 4, "rs")):
+        pen.text((x, baseline), text, font=font, fill=FAINT, anchor=anchor)
 
 
 def _rounded(width: int, height: int, radius: int) -> Image.Image:
@@ -337,7 +331,7 @@ def _expected(scene: Scene, width: int) -> Image.Image | None:
     """What to expect of each shape: a dot of its mask's colour, the number in its mask, its name,
     its F-score in per cent, and what speaks against it. None where nothing is known.
     """
-    known = [one for one in scene.instances if one.estimate is not None]
+    known = [(one, one.estimate) for one in scene.instances if one.estimate is not None]
     if not known:
         return None
     columns = max(1, width // ENTRY)
@@ -347,16 +341,16 @@ def _expected(scene: Scene, width: int) -> Image.Image | None:
     font = ImageFont.load_default(size=17)
     pen.text((4, LEGEND // 2), EXPECTED, font=font, fill=FAINT, anchor="lm")
     dot = _rounded(DOT, DOT, DOT // 2)
-    for index, one in enumerate(known):
+    for index, (one, estimate) in enumerate(known):
         column, row = divmod(index, rows)
         x = 4 + column * width // columns
         y = (row + 1) * LEGEND + LEGEND // 2
         picture.paste(instance_color(one.label), (x, y - DOT // 2), dot)
         shown = f"{one.label} {one.name[:NAME]}".strip()
-        score = f"{shown}  {100 * one.estimate.f_score:.0f} %"
+        score = f"{shown}  {100 * estimate.f_score:.0f} %"
         pen.text((x + 2 * DOT, y), score, font=font, fill=INK, anchor="lm")
         end = x + 3 * DOT + font.getlength(score)
-        pen.text((end, y), one.estimate.reason, font=font, fill=FAINT, anchor="lm")
+        pen.text((end, y), estimate.reason, font=font, fill=FAINT, anchor="lm")
     return picture
 
 

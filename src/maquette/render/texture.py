@@ -39,6 +39,24 @@ def textured(buffers: RenderBuffers, mesh: SceneMesh, camera: Camera) -> np.ndar
 
 
 @inlined
+def _weights(
+    homogeneous,
+    face,
+    x,
+    y,
+):
+    """Shares of a face's corners at a place of the picture, in perspective (see rasterize.py)."""
+    i, j, k = face
+    a = row_of(homogeneous, i)
+    b = row_of(homogeneous, j)
+    c = row_of(homogeneous, k)
+    at_a = corner_weight(x, y, b, c)
+    at_b = corner_weight(x, y, c, a)
+    at_c = corner_weight(x, y, a, b)
+    return over((at_a, at_b, at_c), at_a + at_b + at_c)
+
+
+@inlined
 def _mixed(
     values,
     axis,
@@ -84,15 +102,7 @@ def _paint(
             if f < 0:
                 continue
             face = row_of(faces, f)
-            a = row_of(homogeneous, face[0])
-            b = row_of(homogeneous, face[1])
-            c = row_of(homogeneous, face[2])
-            x = column + 0.5
-            y = row + 0.5
-            at_a = corner_weight(x, y, b, c)
-            at_b = corner_weight(x, y, c, a)
-            at_c = corner_weight(x, y, a, b)
-            weights = over((at_a, at_b, at_c), at_a + at_b + at_c)
+            weights = _weights(homogeneous, face, column + 0.5, row + 0.5)
             u = across * _mixed(uv, 0, face, weights) - 0.5
             v = down * (1.0 - _mixed(uv, 1, face, weights)) - 0.5
             u = _within(u, across - 1.0)

@@ -48,7 +48,8 @@ def shared_locks(root: Path) -> dict[str, tuple[SharedLock, ...]]:
     """As many as a studio has, for all who work in a data folder."""
     folder = root / FOLDER
     folder.mkdir(exist_ok=True)
-    return {
-        kind: tuple(SharedLock(folder / f"{kind}-{number}") for number in range(LOCKS))
-        for kind in KINDS
-    }
+
+    def of(kind: str) -> tuple[SharedLock, ...]:
+        return tuple(SharedLock(folder / f"{kind}-{number}") for number in range(LOCKS))
+
+    return {kind: of(kind) for kind in KINDS}

@@ -61,13 +61,14 @@ class SharedNews(News):
         super().close()
 
     def _pass_on(self, last: int) -> int:
-        run = self._store.run
-        late = f"{self._store.database.clock} - :kept"
         upcoming = "SELECT * FROM news WHERE ordinal > :last ORDER BY ordinal"
-        for row in self._store.all(upcoming, last=last):
+        rows = self._store.all(upcoming, last=last)
+        for row in rows:
             super().publish(row["name"], row["data"])
             last = row["ordinal"]
-        run(f"DELETE FROM news WHERE told < {late}", kept=KEPT)
+        if rows:
+            late = f"{self._store.database.clock} - :kept"
+            self._store.run(f"DELETE FROM news WHERE told < {late}", kept=KEPT)
         self._tell_progress()
         return last
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from dataclasses import dataclass
@@ -31,6 +32,12 @@ class ServeSettings(ServerSettings):
         group="many machines",
         help="of the Ray cluster; local (default): start one on this machine; auto: the one this "
         "machine belongs to",
+    )
+    workers: int = option(
+        0,
+        least=0,
+        metavar="N",
+        help="jobs that are made at the same time (default: one for each graphics card, or one)",
     )
     replicas: int = option(
         1,
@@ -74,7 +81,7 @@ class ServeSettings(ServerSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.least_workers is not None and self.least_workers > self.workers:
+        if self.workers and (self.least_workers or 0) > self.workers:
             raise InputError(
                 f"--least-workers {self.least_workers} is more than --workers {self.workers}"
             )
@@ -85,17 +92,17 @@ def require_serve() -> None:
     system without its kind of locks.
     """
     require_extra()
-    if importlib.util.find_spec("ray") is None or importlib.util.find_spec("ray.serve") is None:
-        raise _missing()
-    try:
-        importlib.import_module("ray.serve")
-    except ImportError as error:
-        raise _missing() from error
+    _require_ray()
     if sys.platform == "win32":
         raise InputError("maquette serve needs Linux or macOS; maquette app runs here")
 
 
-def _missing() -> MissingExtraError:
-    return MissingExtraError(
-        "serving needs Ray Serve; install it with: pip install 'maquette[serve]'"
-    )
+def _require_ray() -> None:
+    try:
+        there = importlib.util.find_spec("ray") and importlib.import_module("ray.serve")
+    except ImportError:
+        there = None
+    if there is None:
+        raise MissingExtraError(
+            "serving needs Ray Serve; install it with: pip install 'maquette[serve]'"
+        )

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from maquette.app.databases import Database, postgresql, sqlite
+from maquette.app.finders import GRABCUT, Finders
 from maquette.app.folders import KINDS, Folders
 from maquette.app.ownership import DATABASE
 from maquette.app.spare import Spare
 from maquette.app.store import Store
 from maquette.app.studio import Studio
 from maquette.errors import InputError, OutputError
-from maquette.masks.propose import MaskProposer
-from maquette.masks.segment import ByColour
 from maquette.output import write_files
 from maquette.serve.locks import shared_locks
 from maquette.serve.news import SharedNews
@@ -28,7 +27,7 @@ HOME = "maquette.database"  # names the database to which a data folder belongs
 
 def joined(
     settings: ServeSettings,
-    proposer: MaskProposer = ByColour,
+    finders: Finders = GRABCUT,
     lease: float = LEASE,
 ) -> Studio:
     """Open the database and the data folder beside others. Raises InputError when they are not
@@ -48,7 +47,7 @@ def joined(
         folders,
         store,
         threading.BoundedSemaphore(settings.heavy),
-        proposer,
+        finders,
         lease,
         news=SharedNews(store, progress),
         progress=progress,

@@ -17,19 +17,31 @@ from maquette.geometry.transforms import similarity, transform_points
 from maquette.options import ScaleOptions, SimulationOptions
 from maquette.simulation.bodies import Solid, bodies_of, solid_of, span_of
 from maquette.simulation.contact import fall, supported_by
-from maquette.simulation.footing import Shown, Standing, footed, levelled, squeezed
+from maquette.simulation.footing import Shown, Standing, footed, levelled, squeezed, with_base
+from maquette.simulation.hulls import overlap_along
 from maquette.simulation.parts import decomposed
 from maquette.simulation.scale import scaled_scene
 from maquette.simulation.world import PhysicsWorld, world_of
-from maquette.types import GROUND, Instance, Scene
+from maquette.types import GROUND, Instance, Scene, Support
 
 REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which an object's contacts reach, by round
 LARGEST_STEP = 0.1  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
 NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
+CLEAR = 1.2  # times the overlap by which something is moved behind something else
+HARDLY = 0.05  # of a foot that the photo may show where it is not
 ROUNDS = 4  # of making room between objects that run into each other
 SIDEWAYS = 0.5  # of an overlap that must be horizontal for room to be made
 MOST_SQUEEZED = 0.1  # of its width by which a side of an object gives way, in each round
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How an object is made to stand. The photo decides: what it shows otherwise is not done."""
+
+    effort: int = 0  # of REACHES
+    is_levelled: bool = True  # before it gets feet
+    is_raised: bool = True  # what of it is below the ground, before it is moved along its ray
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +112,41 @@ def hanging(scene: Scene) -> frozenset[int]:
     return frozenset(found)
 
 
+def grounded(given: CollidingScene, label: int) -> CollidingScene:
+    """The scene in which something that hangs has a foot on the ground, where that ends behind
+    something nearer, so that the photo does not show it. Nothing tells how far it is, so it is
+    moved along its ray until it is behind.
+    """
+    scene = given.scene
+    scene = scene.transform(label, _behind(given, label) @ scene[label].world_from_instance)
+    behind = replace(given, scene=scene)
+    body = behind.standing(label)
+    made = with_base(body, scene.ground_height, REACHES[0])
+    way = made.vertices - body.vertices
+    is_drawn = np.abs(way).max(1) > 0
+    drawn = [(body.vertices + share * way)[is_drawn] for share in (0.25, 0.5, 0.75, 1.0)]
+    if scene.input is None or _shown(scene, label)(np.concatenate(drawn)).mean() > HARDLY:
+        return behind
+    supports = {**scene.supports, label: Support(GROUND, 0.0)}
+    return replace(given, scene=replace(scene, supports=supports)).reshaped(label, made)
+
+
+def _behind(given: CollidingScene, label: int) -> np.ndarray:
+    """(4, 4) what moves an object away from the eye until nothing nearer is in it."""
+    scene = given.scene
+    eye = scene.camera.position
+    body = given.standing(label)
+    visible = scene.visible().instances
+    distances = {i.label: np.linalg.norm(i.box.mean(0) - eye) for i in visible}
+    away = (scene[label].box.mean(0) - eye) / distances[label]
+    nearer = [one for one, distance in distances.items() if distance < distances[label]]
+    others = [given.standing(one).parts for one in nearer]
+    depths = [overlap_along(parts, body.parts, away) for parts in others]
+    nearest = np.linalg.norm(body.corners - eye, axis=1).min()
+    factor = 1 + CLEAR * max(depths, default=0.0) / nearest  # rays are not quite parallel
+    return similarity(factor, None, (1 - factor) * eye)
+
+
 def levelled_bodies(given: CollidingScene) -> dict[int, Standing]:
     """Label -> the object with a level underside."""
     eye = given.scene.camera.position
@@ -109,7 +156,7 @@ def levelled_bodies(given: CollidingScene) -> dict[int, Standing]:
 def arranged(
     given: CollidingScene,
     bodies: Mapping[int, Standing],
-    efforts: Mapping[int, int],
+    manners: Mapping[int, Manner],
     still: Collection[int],
 ) -> CollidingScene:
     """The scene with each object on a firm footing, and moved along its ray until it touches what
@@ -127,9 +174,11 @@ def arranged(
         scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
     for label in moving:
         supporter = on[label]
-        reach = REACHES[efforts.get(label, 0)]
-        floor = scene.ground_height if supporter == GROUND else -np.inf
-        made = footed(bodies[label], reach, floor, _shown(scene, label))
+        manner = manners.get(label, Manner())
+        body = bodies[label] if manner.is_levelled else given.standing(label)
+        is_raised = manner.is_raised and supporter == GROUND
+        floor = scene.ground_height if is_raised else -np.inf
+        made = footed(body, REACHES[manner.effort], floor, _shown(scene, label))
         given = replace(given, scene=scene).reshaped(label, made)
         scene = given.scene
         drop = np.inf if supporter is None else given.drop(label, supporter)

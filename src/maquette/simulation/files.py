@@ -35,7 +35,7 @@ OTHERS: Mapping[str, Writer] = {
     ".usdz": usdz_files,
 }
 MJCF_SUFFIX = ".xml"
-MESH_OPTIONS = ("formats", "separate", "overwrite", "unit", "size", "up", "ground")
+MESH_OPTIONS = ("formats", "separate", "overwrite", "unit", "size", "up", "ground", "room")
 SIMULATION_SUFFIXES = (MJCF_SUFFIX, *OTHERS)
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,8 @@ def write_scene(scene: Scene, path: str | Path, **options: Any) -> Path:
     refuse_unknown(options, [*MESH_OPTIONS, *_names()], "export")
     if options.pop("ground", None) is not None:
         raise InputError("ground: files for simulators have one anyway; leave it out")
+    if options.pop("room", False):
+        raise InputError("room: files for simulators have a ground and objects; leave it out")
     overwrite = options.pop("overwrite", True)
     simulation = _taken(SimulationOptions, options)
     scale = _taken(ScaleOptions, options)

@@ -26,6 +26,7 @@ SUNK = 0.15  # of its height that an object may be below the ground for that to 
 DIRECTIONS = 16  # around the centre of mass
 FOOT = 0.05  # of the longer side of the plan: radius of a foot
 SOLE = 0.05  # of the object's height: what of a foot's surroundings becomes its sole
+LEVEL = np.array([1.0, 0.0, 1.0])  # what keeps the plan of a point
 DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
 MOST_SQUEEZED = 0.7  # of the height in which a levelled underside is made up for
 SHOWN = 2.0  # of its height that a foot may be longer for none of it to show in the photo
@@ -100,6 +101,50 @@ def levelled(given: Standing, eye: np.ndarray) -> Standing:
         return points - np.outer(rise * share, [0.0, 1.0, 0.0])
 
     return _warped(given, level)
+
+
+def with_base(given: Standing, floor: float, reach: float) -> Standing:
+    """What ends above a height, drawn down to it: its lower end becomes a straight leg on a flat
+    base, wide enough for contacts to reach as far as ``footed`` asks.
+    """
+    vertices = given.vertices
+    height = float(np.ptp(vertices[:, 1]))
+    low = float(vertices[:, 1].min())
+    end = vertices[vertices[:, 1] < low + SOLE * height]
+    middle = (end.min(0) + end.max(0)) / 2 * LEVEL
+    wider = _widening(given, end, middle, reach)
+    plate = floor + 2 * CONTACT * height
+
+    def drawn(points: np.ndarray) -> np.ndarray:
+        above = (points[:, 1] - low) / (SOLE * height)
+        heights = np.interp(above, [0.0, 0.5, 1.0], [floor, plate, low + SOLE * height])
+        spread = np.interp(above, [0.25, 0.5], [wider, 1.0])[:, None]
+        plan = middle + (points - middle) * LEVEL * spread
+        moved = plan + np.outer(heights, [0.0, 1.0, 0.0])
+        return np.where(above[:, None] < 1.0, moved, points)
+
+    made = drawn(vertices)
+    thickness = least_thickness(made)
+    leg = np.concatenate([end, end * LEVEL + (0.0, floor, 0.0)])
+    base = made[made[:, 1] <= plate]
+    more = [convex_part(points, thickness) for points in (leg, base)]
+    return Standing(made, given.faces, (*given.parts, *more))
+
+
+def _widening(
+    given: Standing,
+    end: np.ndarray,
+    middle: np.ndarray,
+    reach: float,
+) -> float:
+    """How many times wider a lower end (N, 3) around a middle (3,) must be for its rim to reach
+    that share of the way from the centre of mass to the object's rim.
+    """
+    centre = given.centre * LEVEL
+    rim = np.linalg.norm((given.vertices - centre) * LEVEL, axis=1).max()
+    wanted = reach * rim + np.linalg.norm(centre - middle)
+    widest = np.linalg.norm((end - middle) * LEVEL, axis=1).max()
+    return max(float(wanted / max(widest, 1e-12)), 1.0)
 
 
 def _facet_below(given: Standing) -> tuple[np.ndarray, float] | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, QhullError
 
 from maquette.geometry.boxes import bounding_box
@@ -109,3 +111,31 @@ def _part(corners: np.ndarray, hull: ConvexHull) -> ConvexPart:
     triangles = np.where(inward[:, None], triangles[:, ::-1], triangles)
     used, renumbered = np.unique(triangles, return_inverse=True)
     return ConvexPart(corners[used], renumbered.reshape(-1, 3))
+
+
+def overlap_along(
+    some: Sequence[ConvexPart], others: Sequence[ConvexPart], direction: np.ndarray
+) -> float:
+    """How far the first parts must move against a direction (3,), of length 1, for none of them to
+    overlap the others; 0 when none does.
+    """
+    pairs = itertools.product(some, others)
+    return max((_overlap(one.vertices, other.vertices, direction) for one, other in pairs))
+
+
+def _overlap(some: np.ndarray, others: np.ndarray, direction: np.ndarray) -> float:
+    """Of two hulls: the longest way along the direction from a point of the others to one of the
+    first, as a linear program over the weights of their corners.
+    """
+    low = np.maximum(some.min(0), others.min(0))
+    if (low > np.minimum(some.max(0), others.max(0))).any():
+        return 0.0
+    count = len(some)
+    differ = np.concatenate([some, -others, -direction[None]]).T
+    ones = np.zeros((2, differ.shape[1]))
+    ones[0, :count] = 1.0
+    ones[1, count:-1] = 1.0
+    aim = np.zeros(differ.shape[1])
+    aim[-1] = -1.0
+    solved = linprog(aim, A_eq=np.concatenate([differ, ones]), b_eq=[0.0, 0.0, 0.0, 1.0, 1.0])
+    return float(solved.x[-1]) if solved.status == 0 else 0.0

@@ -17,7 +17,13 @@ from maquette.document.appearance import appearance_of
 from maquette.errors import present
 from maquette.export.glb import smooth_normals
 from maquette.export.meshes import text_lines
+from maquette.geometry.transforms import similarity, transform_points
+from maquette.render.preview import orbit_cameras, render_scene
+from maquette.simulation.bodies import Bodies, RigidBody
+from maquette.types import Instance, Scene
 
+THUMBNAIL = 256  # pixels
+ASIDE = 0.6  # radians
 CELL = 2  # texels along one side of a triangle's block
 CORNERS = np.array([[0.5, 0.5], [1.5, 0.5], [0.5, 1.5]])  # of a triangle in its block, in texels
 
@@ -32,6 +38,17 @@ class TexturedSurface:
     uv: np.ndarray  # (T, 2), origin at the picture's lower left
     uv_faces: np.ndarray  # (F, 3) rows of ``uv``
     image: Image.Image  # RGB
+
+
+def thumbnail(body: RigidBody, bodies: Bodies) -> Image.Image:
+    """A body from its front and a little from the side and above, THUMBNAIL pixels square."""
+    turn = bodies.file_from_scene[:3, :3].T / bodies.metres_per_unit
+    size = 1 / max(float(np.ptp(body.visual.vertices, axis=0).max()), 1e-12)
+    alone = Instance(body.label, body.visual, similarity(size, turn), seed=0)
+    points = transform_points(alone.world_from_instance, np.asarray(body.visual.vertices))
+    (camera,) = orbit_cameras(points, [ASIDE], THUMBNAIL, THUMBNAIL)
+    ground = float(points[:, 1].min())
+    return Image.fromarray(render_scene(Scene((alone,), camera, ground_height=ground)))
 
 
 def textured_surface(mesh: trimesh.Trimesh) -> TexturedSurface:

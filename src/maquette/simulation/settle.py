@@ -10,6 +10,7 @@ where it was, and named.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -23,13 +24,16 @@ from maquette.render.silhouette import silhouette_scores
 from maquette.simulation.arrange import (
     REACHES,
     CollidingScene,
+    Manner,
     arranged,
+    grounded,
     hanging,
     levelled_bodies,
     with_mesh,
     with_room,
 )
 from maquette.simulation.bodies import solids_of
+from maquette.simulation.footing import Standing
 from maquette.simulation.parts import remember
 from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
@@ -91,41 +95,71 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
         raise InputError("the scene has no visible object that could settle")
     solids = solids_of([instance.mesh for instance in visible], options.collision)
     given = CollidingScene(scene, {i.label: solid for i, solid in zip(visible, solids)}, options)
-    hung = hanging(scene)
+    for label in hanging(scene):
+        lowered = grounded(given, label)
+        looks, was = _agreement(lowered.scene), _agreement(given.scene)
+        if label in looks and looks[label] > was[label] - MOST_LOST:
+            given = lowered
+    hung = hanging(given.scene)
     held = hung | labels_of(scene, options.static, "--static")
-    tried, remarks = _until_at_rest(given, held)
+    tried, remarks = _until_at_rest(given, held, scene)
     remarks |= dict.fromkeys(hung, "nothing is near below it, so it hangs where it was")
     return _reported(scene, tried, given.world(()).penetrations(), remarks)
 
 
-def _until_at_rest(given: CollidingScene, held: frozenset[int]) -> tuple[_Round, dict[int, str]]:
+def _until_at_rest(
+    given: CollidingScene, held: frozenset[int], photographed: Scene
+) -> tuple[_Round, dict[int, str]]:
     """Tries with ever wider footings, and holding what they do not help; with a remark for each
-    object to which something was done.
+    object to which something was done. ``photographed``: the scene as the photo had it.
     """
     unsteady: set[int] = set()
     kept: set[int] = set()
-    efforts: dict[int, int] = {}
-    looks = _agreement(given.scene)
+    manners = {label: Manner() for label in given.solids}
+    looks = _agreement(photographed)
     bodies = levelled_bodies(given)
     while True:
         still = held | kept
-        start = with_room(arranged(given, bodies, efforts, still), still)
+        start = with_room(arranged(given, bodies, manners, still), still)
         tried = _try(start, held | unsteady | kept)
         wanting = _first(start.scene, tried.fallen) or _first(start.scene, tried.leaning)
-        wider = [label for label in wanting if efforts.get(label, 0) + 1 < len(REACHES)]
-        efforts |= {label: efforts.get(label, 0) + 1 for label in wider}
+        wider = [label for label in wanting if manners[label].effort + 1 < len(REACHES)]
+        for label in wider:
+            manners[label] = replace(manners[label], effort=manners[label].effort + 1)
         if wider:
             continue
         unsteady |= tried.fallen.intersection(wanting)
         lost = set() if tried.fallen else _lost(looks, _moved(tried), held | kept)
         if not (tried.fallen or lost):
             break
-        kept |= lost
-        efforts = {label: effort for label, effort in efforts.items() if label not in kept}
-    remarks = _changes(given.scene, tried.start.scene)
+        for label in lost:
+            truer = _truest(given, bodies, manners, still, label)
+            kept |= {label} if truer == manners[label] else set()
+            manners[label] = truer
+    remarks = _changes(photographed, tried.start.scene)
     remarks |= dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
+
+
+def _truest(
+    given: CollidingScene,
+    bodies: Mapping[int, Standing],
+    manners: Mapping[int, Manner],
+    still: Collection[int],
+    label: int,
+) -> Manner:
+    """Of the manners in which an object could be made to stand, the one after which it agrees most
+    with its mask.
+    """
+    effort = manners[label].effort
+    ways = itertools.product((effort,), (True, False), (True, False))
+    found = {}
+    for manner in itertools.starmap(Manner, ways):
+        made = arranged(given, bodies, {**manners, label: manner}, still)
+        found[manner] = _agreement(made.scene)[label]
+    best = max(found, key=lambda manner: found[manner])
+    return best if found[best] > found[manners[label]] else manners[label]
 
 
 def _changes(before: Scene, after: Scene) -> dict[int, str]:

@@ -3,9 +3,11 @@ of it in one .usdz archive.
 
 UsdPhysics as Isaac Sim, Newton and MuJoCo read it: the rigid body and its complete mass on the
 asset's root, convex hulls with purpose guide, what is seen apart from what collides, a physics
-scene with gravity, and the ground as a static plane. Looks are a UsdPreviewSurface. Written without
-the USD library. Specifications: openusd.org, UsdPhysics and UsdPreviewSurface; usdz: a zip archive
-without compression whose files begin at multiples of 64 bytes.
+scene with gravity, and the ground as a static plane. Looks are a UsdPreviewSurface. Each asset is a
+package as SimReady's profile Robotics-Prop wants it: names, labels, a thumbnail, and where it comes
+from. Written without the USD library. Specifications: openusd.org, UsdPhysics and
+UsdPreviewSurface; SimReady Foundation 2026.8; usdz: a zip archive without compression whose files
+begin at multiples of 64 bytes.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 
 from maquette.document.appearance import png_bytes
 from maquette.geometry.boxes import bounding_box
+from maquette.geometry.transforms import unit_vectors
 from maquette.simulation.assets import (
     GRAVITY,
     GROUND_SIDE,
@@ -30,7 +34,7 @@ from maquette.simulation.assets import (
 )
 from maquette.simulation.bodies import FRICTION, Bodies, RigidBody
 from maquette.simulation.hulls import ConvexPart
-from maquette.simulation.pictures import TexturedSurface, textured_surface
+from maquette.simulation.pictures import TexturedSurface, textured_surface, thumbnail
 from maquette.simulation.selection import prim_name, unique_names
 
 ALIGNMENT = 64  # bytes, of the files in a usdz archive
@@ -40,6 +44,8 @@ ROOT = "scene"
 RESERVED = ("ground", "physics", "looks")
 GROUND_COLOR = (0.6, 0.6, 0.6)
 COLLIDES = ("PhysicsCollisionAPI", "MaterialBindingAPI")
+LABELLED = ("SemanticsLabelsAPI:material",)
+MATERIAL_LABEL = 'token[] semantics:labels:material = ["unknown"]'  # a photo does not tell it
 PER_VERTEX = '(interpolation = "vertex")'
 PER_CORNER = '(interpolation = "faceVarying")'
 HEAD = """#usda 1.0
@@ -50,12 +56,27 @@ HEAD = """#usda 1.0
             bool scale_is_known = {known}
             string remarks = {remarks}
         }}
-    }}
+{more}    }}
     defaultPrim = {root}
     kilogramsPerUnit = 1
     metersPerUnit = 1
     upAxis = "{up}"
 )
+"""
+PHYSICAL_OBJECT = "Q223557"  # of Wikidata: all that is known of an object's kind without a name
+PROVENANCE = """        dictionary SimReady_Metadata = {{
+            string author = "maquette"
+            string asset_name = {name}
+            string asset_type = "prop"
+            string asset_license = "that of the photo"
+            string category = {meaning}
+            string source_file = "photo"
+            string usd_date_generated = "{today}"
+            string qcode = "{kind}"
+            int rigid_body_count = {count}
+            float3 asset_extents = {extents}
+            float mass = {mass:.9g}
+        }}
 """
 SURFACE = """token outputs:surface.connect = </{asset}/looks/surface/shader.outputs:surface>
 def Shader "shader"
@@ -114,11 +135,19 @@ def usda_files(bodies: Bodies, path: Path) -> dict[Path, bytes]:
     names = unique_names((body.node for body in bodies.bodies), prim_name, RESERVED)
     contents: dict[Path, bytes] = {}
     for name, body in zip(names, bodies.bodies):
-        own = folder / name
         surface = textured_surface(body.visual)
-        contents[own / f"{name}.usda"] = _asset(name, body, surface, bodies)
-        contents[own / "textures" / f"{name}.png"] = png_bytes(surface.image)
+        place = folder / _asset_file(name)
+        contents[place] = _asset(name, body, surface, bodies)
+        contents[place.parent / "textures" / f"{name}.png"] = png_bytes(surface.image)
+        shown = place.parent / ".thumbs" / "256x256" / f"{place.name}.png"
+        contents[shown] = png_bytes(thumbnail(body, bodies))
     return {path: _scene(names, bodies, folder.name), **contents}
+
+
+def _asset_file(name: str) -> Path:
+    """Of an asset, below the folder of all of them."""
+    lower = name.lower()
+    return Path(lower, "usd", f"{lower}.usda")
 
 
 def usdz_files(bodies: Bodies, path: Path) -> dict[Path, bytes]:
@@ -138,7 +167,12 @@ def usdz_files(bodies: Bodies, path: Path) -> dict[Path, bytes]:
 # Files
 
 
-def _document(root: Prim, bodies: Bodies, told: Sequence[str] = ()) -> bytes:
+def _document(
+    root: Prim,
+    bodies: Bodies,
+    told: Sequence[str] = (),
+    more: str = "",
+) -> bytes:
     known = "true" if bodies.scale_is_known else "false"
     head = HEAD.format(
         metres=bodies.metres_per_unit,
@@ -146,6 +180,7 @@ def _document(root: Prim, bodies: Bodies, told: Sequence[str] = ()) -> bytes:
         remarks=quoted("; ".join(told)),
         root=quoted(root.name),
         up=bodies.up.upper(),
+        more=more,
     )
     lines = [head, *root.lines(), ""]
     return "\n".join(lines).encode()
@@ -158,7 +193,7 @@ def _scene(names: Sequence[str], bodies: Bodies, folder: str) -> bytes:
     children.append(Prim("Scope", "looks", children=(_friction(),)))
     children.append(_ground(bodies))
     for name, body in zip(names, bodies.bodies):
-        children.append(_reference(name, body, f"./{folder}/{name}/{name}.usda"))
+        children.append(_reference(name, body, f"./{folder}/{_asset_file(name).as_posix()}"))
     root = Prim("Xform", ROOT, metadata=('kind = "assembly"',), children=tuple(children))
     return _document(root, bodies, said_of(bodies))
 
@@ -198,15 +233,28 @@ def _asset(
     told.append(f"point3f physics:centerOfMass = {vector(body.mass.centre)}")
     told.append(f"float3 physics:diagonalInertia = {vector(moments)}")
     told.append(f"quatf physics:principalAxes = {vector(wxyz(axes))}")
-    if body.meaning:
-        schemas.append("SemanticsLabelsAPI:class")
-        told.append(f"token[] semantics:labels:class = [{quoted(body.meaning)}]")
+    schemas.append("SemanticsLabelsAPI:class")
+    told.append(f"token[] semantics:labels:class = [{quoted(_kind(body))}]")
     parts = [_collider(name, f"part_{k}", part) for k, part in enumerate(body.parts)]
     collision = Prim("Scope", "collision", children=tuple(parts))
     children = (_visual(name, surface), collision, _looks(name))
     metadata = ('kind = "component"', f"displayName = {quoted(body.node)}")
     root = Prim("Xform", name, tuple(schemas), metadata, tuple(told), children)
-    return _document(root, bodies)
+    provenance = PROVENANCE.format(
+        name=quoted(body.node),
+        meaning=quoted(_kind(body)),
+        today=date.today().isoformat(),
+        kind=PHYSICAL_OBJECT,
+        count=int(not body.is_static),
+        extents=vector(np.ptp(body.visual.vertices, axis=0)),
+        mass=body.mass.mass,
+    )
+    return _document(root, bodies, more=provenance)
+
+
+def _kind(body: RigidBody) -> str:
+    """What an object is, as far as that is known."""
+    return body.meaning or "object"
 
 
 def _visual(name: str, surface: TexturedSurface) -> Prim:
@@ -221,6 +269,9 @@ def _visual(name: str, surface: TexturedSurface) -> Prim:
 
 def _collider(asset: str, name: str, part: ConvexPart) -> Prim:
     told = _polygons(part.vertices, part.faces)
+    a, b, c = part.vertices[part.faces].swapaxes(0, 1)
+    normals = unit_vectors(np.cross(b - a, c - a)).repeat(3, axis=0)
+    told.append(f"normal3f[] primvars:normals = {vectors(normals)} {PER_CORNER}")
     told.append('uniform token purpose = "guide"')
     told.append('uniform token physics:approximation = "convexHull"')
     told.append(f"rel material:binding:physics = </{asset}/looks/friction>")
@@ -239,14 +290,16 @@ def _polygons(vertices: np.ndarray, faces: np.ndarray) -> list[str]:
 
 def _looks(asset: str) -> Prim:
     shaders = tuple(line.format(asset=asset) for line in SURFACE.splitlines())
-    surface = Prim("Material", "surface", properties=shaders)
+    surface = Prim("Material", "surface", LABELLED, properties=(*shaders, MATERIAL_LABEL))
     return Prim("Scope", "looks", children=(surface, _friction()))
 
 
 def _friction() -> Prim:
     told = [f"float physics:{kind}Friction = {FRICTION}" for kind in ("static", "dynamic")]
     told.append("float physics:restitution = 0")
-    return Prim("Material", "friction", ("PhysicsMaterialAPI",), properties=tuple(told))
+    told.append(MATERIAL_LABEL)
+    schemas = ("PhysicsMaterialAPI", *LABELLED)
+    return Prim("Material", "friction", schemas, properties=tuple(told))
 
 
 # Values

@@ -150,7 +150,7 @@ class Found(NamedTuple):
     quality: float  # the IoU that the network expects
 
 
-class Cut(NamedTuple):
+class CutOut(NamedTuple):
     """An object as it was cut out of the photo."""
 
     mask: np.ndarray  # (H, W) bool
@@ -275,17 +275,17 @@ class PointedPhoto:
         far: Look,
         found: Found,
         clicks: Sequence[Click],
-    ) -> Cut:
+    ) -> CutOut:
         """The object of first clicks, as the whole photo shows it, looked at from near."""
         mask = self._without_specks(far.window.in_photo(found.logits, self.size), clicks)
         window = self._near(mask, [click for click in clicks if click.positive])
         if window.side >= WIDE * far.window.side:
-            return Cut(self._outlined(far, found, clicks), found.quality)
+            return CutOut(self._outlined(far, found, clicks), found.quality)
         look = self.look(window)
         chances = 1 / (1 + np.exp(-found.logits))
         known = far.window.seen(chances, window, self.pixels // 2)
         nearer = self.ask(look, clicks, before=known)
-        return Cut(self._outlined(look, nearer, clicks), nearer.quality)
+        return CutOut(self._outlined(look, nearer, clicks), nearer.quality)
 
     def _clicked_parts(self, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
         """The parts of a mask (H, W) that first clicks have met; all of it when they met nothing.

@@ -26,6 +26,7 @@ FEW_PIXELS = 12  # a smaller mask says nothing
 FOOT = 0.25  # of a mask's height: how far up its lower edge is a foot
 BELOW = np.arange(1, 5)  # pixels under the lower edge that are looked at
 BESIDE = np.array([2, 3, 5])  # pixels left and right of the mask that are looked at
+AROUND = 0.6  # of the pixels beside a foot, for what goes on around it
 GROUND_SHARE = 0.5  # of the pixels below, for an object that stands on the ground
 UNKNOWN = Support(None, 0.0)
 
@@ -54,9 +55,12 @@ class _Evidence:
     inside_z: float
 
     def is_surrounded(self) -> bool:
-        """Little but the supporter is seen under the object."""
+        """Little but the supporter is seen under the object. What hides a foot is nearer than it,
+        but is not seen on both sides of it; a supporter that is may be estimated too near.
+        """
         fits = self.share >= 0.6 and self.ground <= 0.2 and self.side >= 0.35
-        near = -0.07 <= self.behind <= 0.12 and self.height >= 0.5
+        nearest = -0.25 if self.side >= AROUND else -0.07
+        near = nearest <= self.behind <= 0.12 and self.height >= 0.5
         return fits and near and self.inside_x > 0.03 and self.inside_z > -0.2
 
     def is_backed(self) -> bool:

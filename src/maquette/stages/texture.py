@@ -78,7 +78,8 @@ def textured(
     vertex, level = np.divmod(split, len(BLURS))
     pixels = atlas.corners[level] + place[vertex] * atlas.scales[level]
     height, width = atlas.image.shape[:2]
-    uv = pixels / (width, height) * (1, -1) + (0, 1)
+    # as glTF has them; the last bits of the products above differ from process to process
+    uv = (pixels / (width, height) * (1, -1) + (0, 1)).astype(np.float32)
     image = Image.fromarray(atlas.image)
     visual = TextureVisuals(uv=uv, material=SimpleMaterial(image=image, diffuse=WHITE))
     return trimesh.Trimesh(vertices[vertex], corner.reshape(-1, 3), visual=visual, process=False)

@@ -13,6 +13,7 @@ import copy
 import csv
 import dataclasses
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -461,7 +462,10 @@ def _read_rows(path: Path) -> list[Row]:
 
 
 def _one_thread(worker: int) -> None:
-    """Workers compute on one thread each; else they fight the training process for its cores."""
+    """Workers compute on one thread each; else they fight the training process for its cores. They
+    leave at once when they are told to.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     import cv2
 

@@ -30,6 +30,7 @@ class Ranks:
     world: int = 1  # processes
     local: int = 0  # among those on this machine
     local_world: int = 1
+    restarts: int = 0  # of all of them, after one was lost
 
     @classmethod
     def of_environment(cls) -> Ranks:
@@ -39,6 +40,7 @@ class Ranks:
             "world": "WORLD_SIZE",
             "local": "LOCAL_RANK",
             "local_world": "LOCAL_WORLD_SIZE",
+            "restarts": "TORCHELASTIC_RESTART_COUNT",
         }
         told = {field: os.environ.get(name) for field, name in names.items()}
         return cls(**{field: int(value) for field, value in told.items() if value is not None})

@@ -1,33 +1,49 @@
 """Rendered views as a source of training samples: random access into the shards that ``maquette
-data build`` writes.
+data build`` writes, in a folder or at a URL.
 
 Rendering costs more than a training step on two cores, so views are rendered once and trained on
 many times. Where sixteen cores feed one accelerator, composing on the fly (runs.RandomViews) never
-shows a picture twice; both are sources of the same kind.
+shows a picture twice; both are sources of the same kind. Of a shard only the bytes of the view are
+read, so shards of an object store stay there.
 """
 
 from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from maquette.data.shards import decode_view
+from maquette.data.shards import decode_view, index_name, index_of
 from maquette.data.views import View
 from maquette.errors import InputError
+from maquette.execute.store import brought_here, place, span
+
+
+@dataclass(frozen=True)
+class _StoredScene:
+    """Where a scene lies."""
+
+    shard: Path
+    members: Mapping[str, tuple[int, int]]  # name -> first byte, bytes
+
+    def read(self, names: Collection[str]) -> dict[str, bytes]:
+        """Some members, of which the bytes from the first to the last are read at once."""
+        ends = {name: (self.members[name][0], sum(self.members[name])) for name in names}
+        start = min(first for first, _ in ends.values())
+        stored = span(self.shard, start, max(end for _, end in ends.values()))
+        return {name: stored[first - start : end - start] for name, (first, end) in ends.items()}
 
 
 @dataclass(frozen=True)
 class StoredViews:
     """A picklable source of views: a random view of a random stored scene."""
 
-    scenes: tuple[
-        tuple[Path, tuple[tuple[str, int, int], ...]], ...
-    ]  # shard, and name, offset and size of the scene's members
+    scenes: tuple[_StoredScene, ...]
     # False: views without depth and normals (data.shards.decode_view), for who only needs pictures
     geometry: bool = True
 
@@ -37,60 +53,50 @@ class StoredViews:
 
         InputError when there are none or a shard is damaged.
         """
-        scenes: dict[tuple[Path, str], list[tuple[str, int, int]]] = {}
-        for path in sorted(Path(folder).glob("scenes-*.tar")):
-            try:
-                with tarfile.open(path) as tar:
-                    for member in tar:
-                        key, _, name = member.name.partition(".")
-                        stored = (name, member.offset_data, member.size)
-                        scenes.setdefault((path, key), []).append(stored)
-            except tarfile.TarError as error:
-                raise InputError(
-                    f"{path} is damaged ({error}); delete it and run maquette data build again"
-                ) from error
-        if not scenes:
+        shards = sorted(place(folder).glob("scenes-*.tar"))
+        if not shards:
             raise InputError(
                 f"{folder} holds no shards (scenes-*.tar); build some with: maquette data build"
             )
-        chosen = tuple(
-            (path, tuple(members))
-            for (path, _), members in scenes.items()
-            if kinds is None or _kind(path, members) in kinds
-        )
+        chosen = []
+        for shard in shards:
+            for scene in _index(shard)["scenes"].values():
+                if kinds is None or scene["kind"] in kinds:
+                    chosen.append(_StoredScene(shard, scene["members"]))
         if not chosen:
             wanted = ", ".join(sorted(kinds or ()))
             raise InputError(
                 f"{folder} holds no scenes of kind {wanted}; leave --views out to compose them"
             )
-        return cls(chosen)
+        return cls(tuple(chosen))
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def __call__(self, rng: np.random.Generator) -> View:
         """One stored view."""
-        path, members = self.scenes[int(rng.integers(len(self.scenes)))]
-        spans = {name: (offset, size) for name, offset, size in members}
-        with path.open("rb") as file:
-
-            def read(name: str) -> bytes:
-                offset, size = spans[name]
-                file.seek(offset)
-                return file.read(size)
-
-            number = int(rng.integers(len(json.loads(read("scene.json"))["views"])))
-            skipped = () if self.geometry else (f"{number}.depth.png", f"{number}.normal.png")
-            wanted = [
-                "scene.json",
-                *(name for name in spans if name.startswith(f"{number}.") and name not in skipped),
-            ]
-            return decode_view({name: read(name) for name in wanted}, number)
+        scene = self.scenes[int(rng.integers(len(self.scenes)))]
+        document = scene.read(["scene.json"])
+        number = int(rng.integers(len(json.loads(document["scene.json"])["views"])))
+        skipped = () if self.geometry else (f"{number}.depth.png", f"{number}.normal.png")
+        own = [name for name in scene.members if name.startswith(f"{number}.")]
+        pictures = scene.read([name for name in own if name not in skipped])
+        return decode_view(document | pictures, number)
 
 
-def _kind(path: Path, members: Sequence[tuple[str, int, int]]) -> str:
-    """The kind of a stored scene."""
-    offset, size = next((offset, size) for name, offset, size in members if name == "scene.json")
-    with path.open("rb") as file:
-        file.seek(offset)
-        return json.loads(file.read(size))["kind"]
+def _index(shard: Path) -> dict[str, Any]:
+    """What lies where in a shard, from the file beside it, or from the shard where that is missing
+    or of another one. InputError when it is damaged.
+    """
+    beside = shard.with_name(index_name(shard.name))
+    try:
+        if beside.exists():
+            index = json.loads(beside.read_text(encoding="utf-8"))
+            if index["size"] == shard.stat().st_size:
+                return index
+        with brought_here(shard) as here, here.open("rb") as file:
+            return index_of(file)
+    except (tarfile.TarError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{shard} is damaged ({error}); delete it and run maquette data build again"
+        ) from error

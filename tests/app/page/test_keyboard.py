@@ -136,8 +136,7 @@ def test_objects_are_moved_turned_and_scaled_by_keys(page, app):
         page.keyboard.press(key)
         page.focus("#view-a canvas")
         version = state_of(page)["version"]
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press("Shift+ArrowRight")  # five steps
         next_version(page, version)
         after = np.array(instance_of(page, chosen)["world_from_instance"])
         sizes = [np.cbrt(np.linalg.det(matrix[:3, :3])) for matrix in (before, after)]

@@ -21,12 +21,13 @@ MEASURE = """(least) => {
   for (const e of document.querySelectorAll('button, h1, h2, label, .inset, .bar, .panel')) {
     if (!seen(e)) continue;
     const r = e.getBoundingClientRect();
-    const along = e.closest('.options, .tools, .segments'); // these scroll sideways
+    const along = e.closest('.options, .segments'); // these scroll sideways
     const down = e.closest('.panel, .start');
     if (!along && (r.left < -1 || r.right > innerWidth + 1)) wrong.push(`outside: ${said(e)}`);
     if (!along && !down && r.bottom > innerHeight + 1) wrong.push(`below: ${said(e)}`);
-    const panel = e.closest('.save, .make, .panel-scroll')?.getBoundingClientRect();
-    if (panel && panel.width && r.right > panel.right + 1) wrong.push(`cut off: ${said(e)}`);
+    const panel = e.closest('.save, .make, .panel-scroll'), box = panel?.getBoundingClientRect();
+    const end = box?.width && box.right - parseFloat(getComputedStyle(panel).paddingRight);
+    if (end && r.right > end + 1) wrong.push(`over the edge: ${said(e)}`);
     const ellipsis = getComputedStyle(e).textOverflow === 'ellipsis';
     if (/^(BUTTON|H1|H2)$/.test(e.tagName) && !ellipsis && e.scrollWidth > e.clientWidth + 1)
       wrong.push(`clipped: ${said(e)}`);

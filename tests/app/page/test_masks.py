@@ -97,7 +97,7 @@ def test_a_click_is_seen_while_it_waits_and_one_on_nothing_is_said(page, app):
     b.go(page, app, f"#photo/{photo}")
     page.wait_for_selector(".empty-panel")
     held = []
-    page.route("**/masks/edits", held.append)
+    page.route("**/masks/edits", lambda route: held.append(route))
     page.keyboard.press("c")
     page.mouse.click(*b.at(page, 620, 20))  # the wall
     b.until(page, lambda: held)

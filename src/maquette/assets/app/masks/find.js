@@ -10,16 +10,19 @@ const WORDS = "boxes"; // what a network gives that knows words
 export function askFind() {
   const { config, finder, masks } = store.get(), dialog = byId("ask"), all = config?.finders ?? [];
   const networks = all.filter((one) => one.gives !== WORDS), detector = all.find((one) => one.gives === WORDS);
-  const choice = h("select", { "aria-label": "Outlines are found by", onchange: () => tell() }, networks.map(({ name, title, about, bring }) =>
-    h("option", { value: name, selected: name === finder }, `${title}: ${about}${bring ? " (not here yet)" : ""}`))); // prettier-ignore
+  const choice = h("select", { "aria-label": "Outlines are found by", onchange: () => tell() }, networks.map(({ name, title, bring }) =>
+    h("option", { value: name, selected: name === finder }, `${title}${bring ? " (not here yet)" : ""}`))); // prettier-ignore
+  const about = h("p", { class: "hint" });
   const words = h("input", { type: "text", maxLength: 200, placeholder: "everything", "aria-label": "Only what these words name", oninput: () => tell() });
   const missing = h("div", { class: "missing", role: "status" });
   const start = h("button", { type: "button", class: "primary", onclick: () => run() }, "Find objects");
   const tell = () => {
-    const wanted = [networks.find((one) => one.name === choice.value), words.value.trim() ? detector : null];
-    const absent = wanted.filter((one) => one?.bring);
+    const network = networks.find((one) => one.name === choice.value);
+    const absent = [network, words.value.trim() ? detector : null].filter((one) => one?.bring);
+    about.textContent = `${network?.title}: ${network?.about}.`;
     start.disabled = absent.length > 0;
-    missing.replaceChildren(...absent.flatMap(({ title, bring }) => [h("p", {}, `${title} is not on this machine. In a terminal, then load this page again:`), h("code", {}, bring)]));
+    missing.replaceChildren(...absent.flatMap(({ title, size, bring }) =>
+      [h("p", {}, `${title} (${size}) is not on this machine. In a terminal, then load this page again:`), h("code", {}, bring)]));
   };
   const run = () => {
     if (start.disabled) return;
@@ -31,7 +34,7 @@ export function askFind() {
   dialog.replaceChildren(h("h2", { id: "ask-title" }, "Find objects"),
     h("p", {}, masks?.objects.length ? "What is found takes the place of the objects that are marked now; it can be undone." : "Each thing that is found becomes an object."),
     h("div", { class: "fields" },
-      h("label", { class: "field" }, "Outlines are found by, also in boxes and at clicks", choice),
+      h("label", { class: "field" }, "Outlines are found by, also in boxes and at clicks", choice), about,
       h("label", { class: "field" }, "Only what these words name, such as: chair, lamp", words)),
     missing,
     h("div", { class: "actions" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), start)); // prettier-ignore

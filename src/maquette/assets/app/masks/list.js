@@ -47,7 +47,7 @@ function emptyList(finding) {
   return h("div", { class: "empty-panel" }, finding ? h("span", { class: "spinner" }) : icon("wand"),
     h("p", {}, finding ? "Looking for objects ..." : "No objects yet. Let them be found, or draw a box around each thing that shall become a mesh."),
     h("button", { type: "button", class: "primary", disabled: finding, onclick: () => findObjects() }, "Find objects"),
-    h("button", { type: "button", class: "quiet", "aria-haspopup": "dialog", disabled: finding, onclick: askFind }, "By words or another network ..."),
+    h("button", { type: "button", class: "quiet", "aria-haspopup": "dialog", disabled: finding, onclick: askFind }, "More ways to find ..."),
     h("button", { type: "button", class: "quiet", onclick: () => byId("mask-file").click() }, "Open a mask file")); // prettier-ignore
 }
 

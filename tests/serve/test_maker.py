@@ -1,0 +1,66 @@
+"""A worker of a cluster: killed in the middle of a job, another takes that over."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from maquette.app import jobs
+from maquette.errors import MaquetteError
+from maquette.serve.maker import Maker
+from maquette.serve.settings import ServeSettings
+from maquette.serve.shared import joined
+from tests.app.live import fake_worker
+from tests.app.test_restart import _children
+from tests.serve.test_claims import add_jobs, end_leases
+
+WORKER = """
+import asyncio, json, sys
+from pathlib import Path
+from maquette.serve.maker import Maker
+from maquette.serve.settings import ServeSettings
+asyncio.run(Maker(ServeSettings(Path(sys.argv[1])), json.loads(sys.argv[2])).work())
+"""
+
+
+def until(is_so):
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_job_of_a_killed_worker_is_done_by_another(tmp_path):
+    settings = ServeSettings(tmp_path / "data")
+    studio = joined(settings)
+    (name,) = add_jobs(studio, 1)
+    studio.store.update("jobs", name, options={"steps": 100})  # for ever
+    command = fake_worker(tmp_path / "template")
+    killed = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(settings.data), json.dumps(command)]
+    )
+    until(lambda: jobs.get(studio, name)["state"] == "running")
+    children = _children(killed.pid)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    for child in children:  # the real one ends by itself
+        os.kill(child, signal.SIGKILL)
+    studio.store.update("jobs", name, options={"steps": 1})
+    end_leases(studio)
+    maker = Maker(settings, command)
+    maker._work()
+    maker.stop()
+    job = jobs.get(studio, name)
+    assert job["state"] == "done" and studio.store.ids("scenes") == [job["scene"]]
+    worker = studio.store.only("SELECT capabilities FROM workers ORDER BY seen DESC")
+    assert worker["capabilities"]["devices"] == ["cpu"]
+    studio.close()
+
+
+def test_a_worker_that_cannot_start_is_an_error(tmp_path):
+    with pytest.raises(MaquetteError, match="does not start"):
+        Maker(ServeSettings(tmp_path / "data"), [sys.executable, "-c", "raise SystemExit(1)"])
