@@ -56,3 +56,20 @@ def test_the_same_numbers_make_the_same_picture(restyler):
     first, again = (restyler(image, labels, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert first.shape == image.shape and first.dtype == np.uint8
+
+
+def test_a_part_is_what_lies_on_one_side_of_a_line():
+    """Parts of a mask that no line separates from the rest would be holes or rings."""
+    mask = scene()[1] == 1
+    places = np.argwhere(mask)
+    shares = []
+    for seed in range(20):
+        part = restyle._part(mask, np.random.default_rng(seed))
+        assert part.any() and not (part & ~mask).any()
+        own = part[mask]
+        shares.append(own.mean())
+        turned = [np.deg2rad(degree) for degree in range(0, 360, 2)]
+        along = places @ np.stack([np.sin(turned), np.cos(turned)])
+        if not own.all():
+            assert (along[own].min(0) > along[~own].max(0) - 1).any()
+    assert 0.2 < np.mean(shares) < 0.8

@@ -11,10 +11,11 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import pixel_box
 from maquette.masks.propose import Click
 from maquette.masks.read import read_masks
-from maquette.models.segmenter import Segmented, SegmenterConfig
+from maquette.models.segmenter import Everything, Segmented, SegmenterConfig
 from maquette.photos.read import read_image
-from maquette.stages.point import Found, PointedPhoto, Window, _different, embedded_proposer
+from maquette.stages.point import CutOut, PointedPhoto, Window, _different, embedded_proposer
 from maquette.train.clicks import next_click
+from maquette.train.segmentation import ways_to_middles
 
 
 class Bright(torch.nn.Module):
@@ -38,6 +39,13 @@ class Bright(torch.nn.Module):
         bright = torch.nn.functional.avg_pool2d(maps[0].mean(1, keepdim=True), 2)[:, 0]
         quality = 4.0 * (bright * prompts[:, 0]).amax((1, 2))
         return Segmented(20.0 * bright, quality)
+
+    def everything(self, maps):
+        """Bright is of an object; each half of the window's picture has one."""
+        bright = torch.nn.functional.avg_pool2d(maps[0].mean(1, keepdim=True), 2)[:, 0]
+        labels = torch.ones(bright.shape, dtype=torch.int64)
+        labels[..., bright.shape[-1] // 2 :] = 2
+        return Everything(20.0 * bright, ways_to_middles(labels * (bright > 0)))
 
 
 def photo(size=(200, 300)):
@@ -134,11 +142,11 @@ def test_a_click_does_not_take_what_looks_alike_elsewhere():
     assert found[40, 55] and not found[60:90, 200:240].any()
 
 
-def test_everything_is_what_clicks_all_over_find():
+def test_everything_is_what_stands_out_each_thing_once():
     image = photo()
     image[20:60, 30:80] = 200
     found = PointedPhoto(image, Bright(), 128).everything()
-    assert [mask.label for mask in found] == list(range(1, len(found) + 1))
+    assert len(found) == 2 and [mask.label for mask in found] == list(range(1, len(found) + 1))
     together = np.logical_or.reduce([mask.mask for mask in found])
     assert iou(together, image[..., 0] > 100) > 0.9
     assert sum(mask.mask.sum() for mask in found) == together.sum()  # no pixel twice
@@ -147,13 +155,22 @@ def test_everything_is_what_clicks_all_over_find():
 
 
 def test_of_answers_that_are_alike_the_best_is_kept():
-    plane = np.full((16, 16), -1.0, np.float32)
     answers = []
-    for low, high, quality in ((0, 8, 0.7), (1, 8, 0.9), (8, 16, 0.6), (8, 12, 0.2)):
-        logits = plane.copy()
-        logits[low:high] = 1
-        answers.append(Found(logits, quality))
-    assert _different(answers) == [1, 2]
+    for low, high, quality in ((0, 8, 0.7), (1, 8, 0.9), (8, 16, 0.6), (8, 12, 0.2), (3, 3, 0.8)):
+        mask = np.zeros((16, 16), bool)
+        mask[low:high] = True
+        answers.append(CutOut(mask, quality))
+    assert _different(answers) == [answers[1], answers[2]]
+
+
+def test_the_deepest_place_of_a_plane_is_one_of_the_photo():
+    window = Window(-50, 10, 200)
+    plane = np.zeros((100, 100), np.float32)
+    plane[20:41, 60:81] = 0.9
+    click = window.deepest(plane, (300, 300))
+    assert (click.x, click.y) == (pytest.approx(91), pytest.approx(71)) and click.positive
+    outside = window.deepest(np.ones((100, 100), np.float32), (300, 300))
+    assert 0 <= outside.x < 300 and 0 <= outside.y < 300
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ LEAST_QUALITY = 0.5  # expected IoU of what counts as an object that nobody poin
 # expected IoU, from afar, of a click that may have met nothing: below, it counts only if it is an
 # object from near. Of 15 clicks on bare background 14 are told by that, of 35 objects none is lost.
 FAINT = 0.25
+SAME = 0.5  # share of the smaller of two masks, from which on they are of one object
 LEAST_SHARE = 0.001  # of the photo that such an object has
 LEAST_PART = 0.03  # of the largest part; smaller ones that nobody clicked on are noise
 
@@ -123,6 +124,17 @@ class Window(NamedTuple):
         mask = np.zeros(size, bool)
         mask[ys, xs] = large[rows, columns] > 0
         return mask
+
+    def deepest(self, plane: np.ndarray, size: Size) -> Click:
+        """The place of a photo (H, W) that lies farthest inside of the mask that chances (C, C) of
+        this window give.
+        """
+        cells = len(plane)
+        depth = cv2.distanceTransform((plane > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+        row, column = np.unravel_index(depth.argmax(), depth.shape)
+        x = self.left + (int(column) + 0.5) / cells * self.side
+        y = self.top + (int(row) + 0.5) / cells * self.side
+        return Click(min(max(x, 0.0), size[1] - 1.0), min(max(y, 0.0), size[0] - 1.0), 1)
 
     def _overlap(self, size: Size) -> tuple[slice, slice, slice, slice]:
         """Rows and columns of the photo that are seen, and the same in the window."""
@@ -240,8 +252,8 @@ class PointedPhoto:
         """The objects that stand out in the photo, from left to right. InputError when there is
         none.
         """
-        masks = [self._of_group(plane) for plane in self._groups()]
-        masks = [mask for mask in masks if mask.mean() >= LEAST_SHARE]
+        found = [self._around_middle(click) for click in self._middles()]
+        masks = [one.mask for one in _different(found) if one.mask.mean() >= LEAST_SHARE]
         masks = [mask for mask in without_overlap(masks) if mask.any()] if masks else []
         if not masks:
             raise InputError("no object stands out from the background; use boxes or clicks")
@@ -249,26 +261,19 @@ class PointedPhoto:
         return [InstanceMask(label, mask) for label, mask in enumerate(masks, start=1)]
 
     @torch.inference_mode()
-    def _groups(self) -> list[np.ndarray]:
-        """Chances (C, C) of each object in the look at the whole photo."""
-        seen = self.net.everything(self.whole.maps)
-        return grouped(seen.logits[0].float().numpy(), seen.middle[0].float().numpy())
-
-    def _of_group(self, plane: np.ndarray) -> np.ndarray:
-        """The object (H, W) bool whose chances (C, C) the look from afar gave, looked at from near;
-        empty where little is expected of it.
+    def _middles(self) -> list[Click]:
+        """A click deep inside of everything that the look at the whole photo takes for an
+        object.
         """
         far = self.whole
-        rough = far.window.in_photo(plane - 0.5, self.size)
-        if not rough.any():
-            return rough
-        box = pixel_box(rough)
-        look = self.look(Window.around(box, MARGIN, self.size))
-        known = far.window.seen(plane, look.window, self.pixels // 2)
-        found = self.ask(look, (), box, known)
-        if found.quality < LEAST_QUALITY:
-            return np.zeros_like(rough)
-        return self._outlined(look, found, ())
+        seen = self.net.everything(far.maps)
+        planes = grouped(seen.logits[0].float().numpy(), seen.middle[0].float().numpy())
+        return [far.window.deepest(plane, self.size) for plane in planes]
+
+    def _around_middle(self, click: Click) -> CutOut:
+        """The object of a click that nobody made."""
+        near = self._from_near(self.whole, self.ask(self.whole, [click]), [click])
+        return near._replace(mask=self._clicked_parts(near.mask, [click]))
 
     def _from_near(
         self,
@@ -339,6 +344,21 @@ class PointedPhoto:
         positive = [click for click in clicks if click.positive]
         clicked = np.setdiff1d(number[_pixels(positive, self.size)], [0])
         return np.isin(number, np.union1d(large, clicked))
+
+
+def _different(found: Sequence[CutOut]) -> list[CutOut]:
+    """Those of which much is expected, without what is the same object again; the surest first."""
+    sure = [one for one in found if one.quality >= LEAST_QUALITY and one.mask.any()]
+    kept: list[CutOut] = []
+    for one in sorted(sure, key=lambda one: -one.quality):
+        if all(_common(one.mask, other.mask) < SAME for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _common(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of the smaller of two masks that both have."""
+    return float((a & b).sum() / min(a.sum(), b.sum()))
 
 
 def _dots(window: Window, clicks: Sequence[Click], size: Size) -> np.ndarray:
