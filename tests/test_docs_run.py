@@ -25,6 +25,7 @@ from maquette.cli import main
 from maquette.execute import store
 from tests.execute.test_store import s3  # noqa: F401 (a fixture)
 from tests.test_docs import ROOT, TEXTS, lines_of
+from tests.tiny import write_photo
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 UNRUN = {"app", "train", "benchmark", "report", "data"}  # commands, by their first word
@@ -128,7 +129,8 @@ def test_the_walk_to_a_cluster_at_scale(cluster, demo, tmp_path, monkeypatch, re
     else:
         bucket = "memory://bucket"
     folder = tmp_path / "demo"
-    shutil.copytree(demo, folder)
+    _, masks = write_photo(folder, "photo.jpg", objects=1)  # a small one
+    masks.rename(folder / "masks.png")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(store.Path, "home", lambda: tmp_path)
     for block in (found for language, found in BLOCK.findall(TEXTS[SCALE]) if language == "sh"):
