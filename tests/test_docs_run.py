@@ -25,6 +25,7 @@ from maquette.cli import main
 from maquette.execute import store
 from tests.execute.test_store import s3  # noqa: F401 (a fixture)
 from tests.test_docs import ROOT, TEXTS, lines_of
+from tests.tiny import write_photo
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 UNRUN = {"app", "train", "benchmark", "report", "data"}  # commands, by their first word
@@ -83,8 +84,9 @@ def run_shell(
         if words[0] == "make":
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         elif words[:2] == ["pip", "install"]:
-            extra = re.fullmatch(r"maquette\[(\w+)\]", words[2])[1]
-            assert re.search(rf"^{extra} = ", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+            for extra in re.fullmatch(r"maquette\[([\w,]+)\]", words[2])[1].split(","):
+                declared = (ROOT / "pyproject.toml").read_text()
+                assert re.search(rf"^{extra} = ", declared, re.MULTILINE)
         elif words[0] in (".", "cd"):  # the environment, and the folder in which this runs
             assert words[1] in (".venv/bin/activate", "out/demo")
         elif words[0] == "python":
@@ -128,13 +130,14 @@ def test_the_walk_to_a_cluster_at_scale(cluster, demo, tmp_path, monkeypatch, re
     else:
         bucket = "memory://bucket"
     folder = tmp_path / "demo"
-    shutil.copytree(demo, folder)
+    _, masks = write_photo(folder, "photo.jpg", objects=1)  # a small one
+    masks.rename(folder / "masks.png")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(store.Path, "home", lambda: tmp_path)
     for block in (found for language, found in BLOCK.findall(TEXTS[SCALE]) if language == "sh"):
         if "--engine ray" in block and not cluster:
             continue
-        run_shell(block.replace("s3://bucket", bucket), folder, lambda words: True)
+        run_shell(block.replace("s3://bucket", bucket), folder, lambda words: words[1] != "serve")
     made = {path.name for path in (folder / "scenes").iterdir()}
     assert made == {"first", "second"} and (store.place(bucket) / "scenes/first/scene.glb").exists()
 

@@ -77,13 +77,16 @@ def test_without_a_database_nothing_is_raised_and_listeners_begin_again(join, fo
     until(lambda: interrupted)
     run, seen = studio.store.run, studio.store.all
 
-    def gone(*_, **__):
+    asked = []
+
+    def gone(statement, **_):
+        asked.append(statement)
         raise OperationalError("SELECT 1", {}, Exception("gone"))
 
     monkeypatch.setattr(studio.store, "run", gone)
     monkeypatch.setattr(studio.store, "all", gone)
     studio.news.publish("photo", {"id": "lost"})
-    time.sleep(0.1)
+    until(lambda: any(statement.startswith("SELECT") for statement in asked))
     monkeypatch.setattr(studio.store, "run", run)
     monkeypatch.setattr(studio.store, "all", seen)
     until(lambda: len(interrupted) > 1)

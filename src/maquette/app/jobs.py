@@ -20,7 +20,7 @@ from maquette.app import geometry, pictures, scenes, uploads
 from maquette.app import masks as photo_masks
 from maquette.app.known import KNOWN
 from maquette.app.problems import busy, conflict, not_found
-from maquette.app.store import Row, now
+from maquette.app.store import Row, Store, now
 from maquette.app.studio import Studio
 from maquette.errors import InputError
 from maquette.masks import read_masks
@@ -267,20 +267,19 @@ def claim(studio: Studio) -> Row | None:
     mark = secrets.token_hex(8)
     clock = store.database.clock
     longest = (
-        "SELECT ordinal FROM jobs "
-        f"WHERE state = 'queued' OR (state = 'running' AND lease < {clock}) "
+        f"SELECT ordinal FROM jobs WHERE {claimable(store)} "
         f"ORDER BY ordinal LIMIT 1 {store.database.skip}"
     )
-    taken = store.run(
+    store.run(
         "UPDATE jobs SET state = 'running', started = :started, claim = :claim, "
         f"tries = tries + 1, lease = {clock} + :seconds WHERE ordinal = ({longest})",
         started=now(),
         claim=mark,
         seconds=studio.lease,
     )
-    if not taken:
+    found = store.one("SELECT * FROM jobs WHERE claim = :claim", claim=mark)
+    if found is None:
         return None
-    found = store.only("SELECT * FROM jobs WHERE claim = :claim", claim=mark)
     if found["tries"] > TRIES:
         lost = f"its worker was lost {TRIES} times; look at the servers' output"
         give_up(studio, found["id"], "failed", lost)
@@ -291,6 +290,12 @@ def claim(studio: Studio) -> Row | None:
         for identifier in _queue(studio):  # each has moved up
             tell(studio, identifier)
     return found
+
+
+def claimable(store: Store) -> str:
+    """The condition of jobs that can be taken; an index has the open ones."""
+    late = f"lease < {store.database.clock}"
+    return f"state IN ('queued', 'running') AND (state = 'queued' OR {late})"
 
 
 def _queue(studio: Studio) -> list[str]:

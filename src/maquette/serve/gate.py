@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from maquette.app.crew import Crew
 from maquette.app.finders import Finders
+from maquette.app.jobs import claimable
 from maquette.app.problems import Problem
 from maquette.app.server import application
 from maquette.app.studio import Studio
@@ -82,10 +83,8 @@ class Bell(Crew):
 
 def waiting(studio: Studio) -> int:
     """How many jobs could be taken now."""
-    return studio.store.only(
-        "SELECT count(*) AS n FROM jobs WHERE state = 'queued' "
-        f"OR (state = 'running' AND lease < {studio.store.database.clock})"
-    )["n"]
+    counted = f"SELECT count(*) AS n FROM jobs WHERE {claimable(studio.store)}"
+    return studio.store.only(counted)["n"]
 
 
 def gate(settings: ServeSettings, finders: Finders, work: Work) -> FastAPI:

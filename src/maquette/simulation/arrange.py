@@ -114,10 +114,15 @@ def hanging(scene: Scene) -> frozenset[int]:
 
 def grounded(given: CollidingScene, label: int) -> CollidingScene:
     """The scene in which something that hangs has a foot on the ground, where that ends behind
-    something nearer, so that the photo does not show it. Nothing tells how far it is, so it is
-    moved along its ray until it is behind.
+    something nearer, so that the photo does not show it; not above another object, on which it may
+    stand, nor farther below than it is high. Nothing tells how far it is, so it is moved along its
+    ray until it is behind.
     """
     scene = given.scene
+    height = float(np.ptp(scene[label].box[:, 1]))
+    drop = fall(scene, scene[label], GROUND)
+    if supported_by(scene, scene[label]) != GROUND or drop > height:
+        return given
     scene = scene.transform(label, _behind(given, label) @ scene[label].world_from_instance)
     behind = replace(given, scene=scene)
     body = behind.standing(label)

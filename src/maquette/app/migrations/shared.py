@@ -14,6 +14,7 @@ ALTER TABLE jobs ADD COLUMN claim TEXT;
 ALTER TABLE jobs ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN lease DOUBLE PRECISION;
 ALTER TABLE jobs ADD COLUMN progress TEXT;
+CREATE INDEX jobs_open ON jobs (ordinal) WHERE state IN ('queued', 'running');
 CREATE UNIQUE INDEX jobs_by_claim ON jobs (claim);
 CREATE TABLE workers (id TEXT PRIMARY KEY, state TEXT, capabilities TEXT, seen DOUBLE PRECISION);
 CREATE TABLE news (ordinal NUMBERED, name TEXT, data TEXT, told DOUBLE PRECISION);
