@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from maquette.stages.grouped import grouped
-from maquette.train.segmentation import ways_to_middles
+from maquette.train.mask_losses import ways_to_middles
 
 CELLS = 112
 

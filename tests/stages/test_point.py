@@ -15,7 +15,7 @@ from maquette.models.segmenter import Everything, Segmented, SegmenterConfig
 from maquette.photos.read import read_image
 from maquette.stages.point import CutOut, PointedPhoto, Window, _different, embedded_proposer
 from maquette.train.clicks import next_click
-from maquette.train.segmentation import ways_to_middles
+from maquette.train.mask_losses import ways_to_middles
 
 
 class Bright(torch.nn.Module):

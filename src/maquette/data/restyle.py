@@ -53,7 +53,8 @@ class Restyler:
         largest = np.argsort(-areas)[: min(LARGEST, int((areas > 0).sum()))]
         for label in largest.tolist():
             if rng.random() < TEXTURED:
-                own = _part(labels == label, rng) if rng.random() < PARTED else labels == label
+                own = labels == label
+                own = _part(own, rng) if rng.random() < PARTED else own
                 shown[own] = self._textured(shown, rng)[own]
         if rng.random() < REPLACED:
             photograph = rng.random() < 0.6
@@ -81,9 +82,9 @@ def _part(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     rows, columns = np.nonzero(mask)
     through = int(rng.integers(len(rows)))
     angle = rng.uniform(0, 2 * np.pi)
-    beyond = np.cos(angle) * (columns - columns[through]) + np.sin(angle) * (rows - rows[through])
+    along = np.cos(angle) * columns + np.sin(angle) * rows
     part = np.zeros_like(mask)
-    part[rows, columns] = beyond >= 0
+    part[rows, columns] = along >= along[through]
     return part
 
 

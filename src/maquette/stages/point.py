@@ -134,7 +134,8 @@ class Window(NamedTuple):
         row, column = np.unravel_index(depth.argmax(), depth.shape)
         x = self.left + (int(column) + 0.5) / cells * self.side
         y = self.top + (int(row) + 0.5) / cells * self.side
-        return Click(min(max(x, 0.0), size[1] - 1.0), min(max(y, 0.0), size[0] - 1.0), 1)
+        x, y = np.clip([x, y], 0, [size[1] - 1, size[0] - 1]).tolist()
+        return Click(x, y, 1)
 
     def _overlap(self, size: Size) -> tuple[slice, slice, slice, slice]:
         """Rows and columns of the photo that are seen, and the same in the window."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,13 +25,12 @@ from maquette.geometry.boxes import pixel_box
 from maquette.models.conditioning import Cut, cut_square
 from maquette.models.segmenter import (
     PROMPTS,
-    Everything,
-    Segmented,
     SegmenterNet,
     box_plane,
     click_plane,
 )
 from maquette.train.clicks import NextClick, drawn_box, next_click
+from maquette.train.mask_losses import MaskLoss, everything_loss, mask_loss
 from maquette.train.sources import Sources, ViewSource, no_object
 from maquette.train.task import (
     Batch,
@@ -225,87 +223,6 @@ def _coarse(truth: np.ndarray, rng: np.random.Generator) -> Tensor:
 def _enlarged(logits: Tensor) -> Tensor:
     """(B, S / 2, S / 2) -> (B, S, S)."""
     return F.interpolate(logits[:, None], scale_factor=2.0, mode="bilinear")[:, 0]
-
-
-class MaskLoss(NamedTuple):
-    """Of one round, means over the windows in which an object is meant."""
-
-    entropy: Tensor  # binary cross-entropy of pixels
-    dice: Tensor
-    quality: Tensor  # cross-entropy of the expected IoU, of all windows; 0 is expected of nothing
-    iou: Tensor
-
-
-def mask_loss(found: Segmented, truth: Tensor, inside: Tensor) -> MaskLoss:
-    """Logits against masks, at the logits' half size; truth and inside: (B, S, S) bool."""
-    meant = truth.flatten(1).any(1).float()
-    counts = F.avg_pool2d(inside[:, None].float(), 2)[:, 0]
-    wanted = F.avg_pool2d(truth[:, None].float(), 2)[:, 0]
-    logits = found.logits.float()
-    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    entropy = (entropy * counts).sum((1, 2)) / counts.sum((1, 2))
-    shares = logits.sigmoid() * counts
-    common = (shares * wanted).sum((1, 2))
-    both = shares.sum((1, 2)) + wanted.sum((1, 2))
-    dice = 1 - (2 * common + 1) / (both + 1)
-    iou = meant * mask_iou(logits > 0, wanted > 0.5, counts > 0)
-    quality = F.binary_cross_entropy_with_logits(found.quality.float(), iou)
-    of_meant = meant / meant.sum().clamp(min=1)
-    entropy, dice, iou = ((value * of_meant).sum() for value in (entropy, dice, iou))
-    return MaskLoss(entropy, dice, quality, iou)
-
-
-class EverythingLoss(NamedTuple):
-    """Of a look without prompts."""
-
-    entropy: Tensor  # binary cross-entropy of being of an object
-    dice: Tensor
-    middle: Tensor  # mean distance to the object's middle in its pixels, shares of the side
-    iou: Tensor  # of all objects together
-
-
-def everything_loss(found: Everything, labels: Tensor, inside: Tensor) -> EverythingLoss:
-    """Against labels (B, S, S), 0 where no object is; inside: (B, S, S) bool."""
-    counts = F.avg_pool2d(inside[:, None].float(), 2)[:, 0]
-    there = F.avg_pool2d((labels > 0)[:, None].float(), 2)[:, 0]
-    logits = found.logits.float()
-    entropy = F.binary_cross_entropy_with_logits(logits, there, reduction="none")
-    shares = logits.sigmoid() * counts
-    dice = 1 - (2 * (shares * there).sum() + 1) / (shares.sum() + there.sum() + 1)
-    at = labels[:, ::2, ::2]
-    missed = torch.linalg.vector_norm(found.middle.float() - ways_to_middles(at), dim=1)
-    own = (at > 0).float()
-    return EverythingLoss(
-        (entropy * counts).sum() / counts.sum(),
-        dice,
-        (missed * own).sum() / own.sum().clamp(min=1),
-        mask_iou(logits > 0, there > 0.5, counts > 0).mean(),
-    )
-
-
-def ways_to_middles(labels: Tensor) -> Tensor:
-    """(B, 2, H, W) x and y from each place of labels (B, H, W) to the mean place of its label, in
-    shares of the sides; 0 where no object is.
-    """
-    count, height, width = labels.shape
-    most = int(labels.max()) + 1
-    x = (torch.arange(width, device=labels.device) + 0.5) / width
-    y = (torch.arange(height, device=labels.device) + 0.5) / height
-    places = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
-    groups = labels.long() + most * torch.arange(count, device=labels.device)[:, None, None]
-    groups = groups.flatten()
-    spread = places[:, None].expand(-1, count, -1, -1).flatten(1)
-    sums = spread.new_zeros(2, most * count).index_add_(1, groups, spread)
-    areas = torch.bincount(groups, minlength=most * count).clamp(min=1)
-    ways = (sums / areas)[:, groups] - spread
-    return ways.unflatten(1, (count, height, width)).transpose(0, 1) * (labels > 0)[:, None]
-
-
-def mask_iou(found: Tensor, truth: Tensor, counts: Tensor) -> Tensor:
-    """(B,) IoU of masks (B, H, W) bool; 1 where both are empty."""
-    common = (found & truth & counts).sum((1, 2))
-    either = ((found | truth) & counts).sum((1, 2))
-    return torch.where(either > 0, common / either.clamp(min=1), 1.0)
 
 
 class SegmentationTask(Task[SegmenterNet]):
