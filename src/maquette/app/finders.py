@@ -35,7 +35,7 @@ def offered() -> list[JsonObject]:
     own: JsonObject = {
         "name": EMBEDDED,
         "title": "Built in",
-        "about": "best on plain backgrounds",
+        "about": "best where things stand apart",
         "gives": "masks",
         "size": "",
         "bring": "",
