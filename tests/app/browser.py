@@ -18,7 +18,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 90_000  # milliseconds; WebGL is drawn by the processor here
+# milliseconds; WebGL is drawn by the processor here, and more is needed where others use it, too
+PATIENCE = int(os.environ.get("MAQUETTE_PATIENCE", 90_000))
 
 
 class App:

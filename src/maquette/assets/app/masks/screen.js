@@ -70,8 +70,11 @@ function mountPending() {
   byId("mask-canvas").addEventListener("pointerup", (event) => {
     const place = stage.getBoundingClientRect();
     Object.assign(ring.style, { left: `${event.clientX - place.left}px`, top: `${event.clientY - place.top}px` });
+  }, true); // before the tool, which begins to work at once
+  store.watch(["working"], ({ working }) => {
+    ring.hidden = working === 0 || !ring.style.left;
+    if (working === 0) ring.style.left = ""; // what comes next may not come from there
   });
-  store.watch(["working"], ({ working }) => { ring.hidden = working === 0 || !ring.style.left; });
 }
 
 function mountTools() {
