@@ -46,10 +46,10 @@ def grouped(logits: np.ndarray, ways: np.ndarray) -> list[np.ndarray]:
 def _middles(votes: np.ndarray, cells: int) -> np.ndarray:
     """(K, 2) x and y, in cells, where votes (N, 2) are densest around."""
     at = np.rint(votes).astype(int).clip(0, cells - 1)
-    density = np.zeros((cells, cells), np.float32)
-    np.add.at(density, (at[:, 1], at[:, 0]), 1.0)
+    counts = np.zeros((cells, cells), np.float32)
+    np.add.at(counts, (at[:, 1], at[:, 0]), 1.0)
     spread = SPREAD * cells
-    density = cv2.GaussianBlur(density, (0, 0), spread)
+    density = cv2.GaussianBlur(counts, (0, 0), spread)
     reach = 2 * round(1.5 * spread) + 1
     highest = cv2.dilate(density, np.ones((reach, reach), np.uint8))
     # an object of the least size whose votes agree is still seen
