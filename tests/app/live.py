@@ -202,7 +202,7 @@ def start(root: Path, worker=None, finders=None, **changes) -> Live:
     template = root / "template"
     return Live(
         ServerSettings(**{"data": data, "port": 0, **changes}),
-        worker or fake_worker(template),
+        fake_worker(template) if worker is None else worker,
         finders,
     )
 

@@ -75,7 +75,7 @@ def test_build_continues_and_says_so(
         ["preview", "--out", "sheet.png", "--size", "7"],
         ["preview", "--out", "sheet.png", "--library", "nowhere"],
         ["build", "--out", "x", "--views", "-1"],
-        ["build", "--out", "x", "--jobs", "0"],
+        ["build", "--out", "x", "--jobs", "-1"],
         ["build", "--out", "x", "--seed", "-1"],
         ["import", "nowhere", "--out", "x"],
     ],
