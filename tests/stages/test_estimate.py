@@ -5,7 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from maquette.stages.estimate import BULK, CUES, CUT, MEAN_F_SCORE, RELIEF, cues_of, shape_estimate
+from maquette.stages.estimate import (
+    BULK,
+    CUES,
+    CUT,
+    MEAN_F_SCORE,
+    RELIEF,
+    USUAL,
+    cues_of,
+    shape_estimate,
+)
 from tests.methods.worlds import world
 
 
@@ -48,10 +57,10 @@ def test_only_nearer_neighbours_cut_an_object(perception):
 def test_the_worst_cue_is_the_reason(perception, monkeypatch):
     average = tuple(cue.mean for cue in CUES)
     for place, cue in enumerate((BULK, RELIEF, CUT)):
-        for far in (-3, 3):
+        for far, counted in ((-2, -2), (2, 2), (-9, -USUAL), (9, USUAL)):
             found = list(average)
             found[place] += far * cue.spread
             monkeypatch.setattr("maquette.stages.estimate.cues_of", lambda *_, found=found: found)
             made = shape_estimate(perception, 1)
-            assert made.f_score == pytest.approx(np.clip(MEAN_F_SCORE + far * cue.gain, 0, 1))
+            assert made.f_score == pytest.approx(np.clip(MEAN_F_SCORE + counted * cue.gain, 0, 1))
             assert made.reason == (cue.reason if far * cue.gain < 0 else "")

@@ -34,11 +34,17 @@ class Cue:
     gain: float
     reason: str  # why it speaks against a shape
 
+    def gained(self, value: float) -> float:
+        """What a value of it adds to the F-score; the rule was fitted on usual values."""
+        spreads = (value - self.mean) / self.spread
+        return self.gain * float(np.clip(spreads, -USUAL, USUAL))
+
 
 BULK = Cue(-1.152, 0.698, -0.080, "it is bulky: much of it is behind what the photo shows")
 RELIEF = Cue(0.0186, 0.0187, 0.037, "the photo shows little of its depth")
 CUT = Cue(0.069, 0.121, -0.039, "nearer objects hide part of it")
 CUES = (BULK, RELIEF, CUT)
+USUAL = 2.5  # spreads from its mean, beyond which a cue says no more than there
 AGAINST = 0.03  # F-score that a cue takes before it is named as a reason
 
 
@@ -47,7 +53,7 @@ def shape_estimate(perception: Perception, label: int) -> ShapeEstimate | None:
     found = cues_of(perception, label)
     if found is None:
         return None
-    gains = [cue.gain * (value - cue.mean) / cue.spread for cue, value in zip(CUES, found)]
+    gains = [cue.gained(value) for cue, value in zip(CUES, found)]
     worst = int(np.argmin(gains))
     reason = CUES[worst].reason if gains[worst] < -AGAINST else ""
     return ShapeEstimate(float(np.clip(MEAN_F_SCORE + sum(gains), 0, 1)), reason)
