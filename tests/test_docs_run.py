@@ -28,7 +28,7 @@ from tests.test_docs import ROOT, TEXTS, lines_of
 from tests.tiny import write_photo
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-UNRUN = {"app", "train", "benchmark", "report", "data"}  # commands, by their first word
+UNRUN = {"app", "serve", "train", "benchmark", "report", "data"}  # commands, by their first word
 PUBLISHED = {"models fetch", "models check", "models convert", "models verify"}
 # options that need files or machines of somebody else
 FOREIGN = {"--engine", "--model", "--perception", "--prior", "--weights"}
