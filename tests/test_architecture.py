@@ -55,10 +55,8 @@ FACADE = {
     "__init__.py",
     "__main__.py",
 }  # of the package itself: they show the whole house, so they may name any room
-# Functions that import when called, by design: the verbs of the nouns, one that saves a second, and
-# what would bring PyTorch into the app's server before somebody asks for it.
+# Functions that import when called, by design: the verbs of the nouns, and one that saves a second.
 LATE_IMPORTS = {
-    "app/finders.py": {"named", "opened"},
     "types.py": {"_repr_html_", "regenerate", "export", "stand", "settle"},
 }
 

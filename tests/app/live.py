@@ -20,6 +20,7 @@ from PIL import Image
 from maquette.app.finders import Finders
 from maquette.app.server import configuration, create_app
 from maquette.app.settings import ServerSettings
+from maquette.app.store import now
 from maquette.app.studio import Studio
 from maquette.document.scene_json import save
 from maquette.output import temporary_path
@@ -265,3 +266,25 @@ def encoded(array, kind="PNG"):
 
 def pixels(content):
     return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def add_jobs(studio, count):
+    """Rows and folders of jobs that wait."""
+    made = []
+    for _ in range(count):
+        with studio.folders.new("jobs") as folder:
+            (folder / "instances").mkdir()
+            nothing = {key: [] for key in ("objects", "instances", "failures", "warnings")}
+            studio.store.insert(
+                "jobs",
+                id=folder.name,
+                kind="generate",
+                state="queued",
+                name="n",
+                options={},
+                seconds={},
+                created=now(),
+                **nothing,
+            )
+            made.append(folder.name)
+    return made

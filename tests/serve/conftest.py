@@ -6,6 +6,7 @@ import pytest
 
 from maquette.serve.settings import ServeSettings
 from maquette.serve.shared import joined
+from tests.app.live import write_template
 from tests.app.postgres import running
 
 
@@ -40,3 +41,10 @@ def join(settings):
     yield another
     for studio in opened:
         studio.close()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scene") / "template"
+    write_template(folder)
+    return folder

@@ -11,53 +11,23 @@ from functools import partial
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from maquette.app import jobs
-from maquette.app.jobs import TRIES
+from maquette.app import claims, jobs
+from maquette.app.claims import TRIES
 from maquette.app.problems import Problem
-from maquette.app.store import now
-from tests.app.live import write_template
+from tests.app.live import add_jobs
 
 MOVED = [[1, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 
 
-def add_jobs(studio, count):
-    """Rows and folders of jobs that wait."""
-    made = []
-    for _ in range(count):
-        with studio.folders.new("jobs") as folder:
-            (folder / "instances").mkdir()
-            nothing = {key: [] for key in ("objects", "instances", "failures", "warnings")}
-            studio.store.insert(
-                "jobs",
-                id=folder.name,
-                kind="generate",
-                state="queued",
-                name="n",
-                options={},
-                seconds={},
-                created=now(),
-                **nothing,
-            )
-            made.append(folder.name)
-    return made
-
-
 def leave_result(studio, found, template):
     """What a worker process leaves when it is done; returns its message."""
-    shutil.copytree(template, jobs.result_of(studio, found))
+    shutil.copytree(template, claims.result_of(studio, found))
     return {"seconds": {"sample": 1.5}, "failures": [], "warnings": []}
 
 
 def end_leases(studio):
     """As if all workers had been silent for long."""
     studio.store.run("UPDATE jobs SET lease = 0")
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scene") / "template"
-    write_template(folder)
-    return folder
 
 
 def at_once(*calls):
@@ -80,8 +50,8 @@ def at_once(*calls):
 def test_jobs_are_taken_in_their_order(join):
     made = add_jobs(join(), 5)
     one, other = join(), join()
-    assert [jobs.claim(studio)["id"] for studio in (one, other, other, one, one)] == made
-    assert jobs.claim(one) is None
+    assert [claims.claim(studio)["id"] for studio in (one, other, other, one, one)] == made
+    assert claims.claim(one) is None
 
 
 def test_no_two_claimers_get_the_same_job(join):
@@ -89,7 +59,7 @@ def test_no_two_claimers_get_the_same_job(join):
 
     def take_all(studio):
         taken = []
-        while (found := jobs.claim(studio)) is not None:
+        while (found := claims.claim(studio)) is not None:
             taken.append(found["id"])
         return taken
 
@@ -100,54 +70,54 @@ def test_no_two_claimers_get_the_same_job(join):
 def test_the_job_of_a_dead_worker_is_taken_exactly_once(join):
     (name,) = add_jobs(join(), 1)
     dead, *others = (join() for _ in range(5))
-    first = jobs.claim(dead)
-    assert first["id"] == name and jobs.claim(others[0]) is None
+    first = claims.claim(dead)
+    assert first["id"] == name and claims.claim(others[0]) is None
     end_leases(dead)
-    found = at_once(*(partial(jobs.claim, studio) for studio in others))
+    found = at_once(*(partial(claims.claim, studio) for studio in others))
     taken = [job for job in found if job is not None]
     assert [(job["id"], job["tries"]) for job in taken] == [(name, 2)]
-    assert not jobs.renew(dead, first) and jobs.renew(others[0], taken[0])
+    assert not claims.renew(dead, first) and claims.renew(others[0], taken[0])
 
 
 def test_a_worker_that_gives_signs_keeps_its_job(join):
     add_jobs(join(), 1)
     one, other = join(lease=2.0), join()
-    found = jobs.claim(one)
+    found = claims.claim(one)
     end = time.monotonic() + 2.3
     while time.monotonic() < end:
         time.sleep(0.3)
-        assert jobs.renew(one, found) and jobs.claim(other) is None
+        assert claims.renew(one, found) and claims.claim(other) is None
 
 
 def test_who_was_late_keeps_the_job_when_nobody_took_it(join):
     add_jobs(join(), 1)
     one, other = join(), join()
-    found = jobs.claim(one)
+    found = claims.claim(one)
     end_leases(one)
-    assert jobs.renew(one, found) and jobs.claim(other) is None
+    assert claims.renew(one, found) and claims.claim(other) is None
 
 
 def test_a_finished_result_is_never_overwritten(join, template):
     (name,) = add_jobs(join(), 1)
     dead, alive = join(), join()
-    late = jobs.claim(dead)
+    late = claims.claim(dead)
     end_leases(dead)
-    taken = jobs.claim(alive)
+    taken = claims.claim(alive)
     message = leave_result(alive, taken, template)
-    jobs.complete(alive, taken, message)
+    claims.complete(alive, taken, message)
     before = jobs.get(alive, name)
     files = {path: path.read_bytes() for path in alive.folders.root.rglob("*.ply")}
     assert before["state"] == "done" and files
-    jobs.complete(dead, late, leave_result(dead, late, template))
+    claims.complete(dead, late, leave_result(dead, late, template))
     label = {
         "label": 9,
         "name": "",
         "attempt": 1,
         "world_from_instance": MOVED,
     }
-    jobs.add_instance(dead, late, label)
-    assert not jobs.give_up(dead, name, "failed", "late", late["claim"])
-    jobs.tidy(dead, name, late["claim"])
+    claims.add_instance(dead, late, label)
+    assert not claims.give_up(dead, name, "failed", "late", late["claim"])
+    claims.tidy(dead, name, late["claim"])
     assert jobs.get(alive, name) == before
     assert len(alive.store.ids("scenes")) == 1
     assert {path: path.read_bytes() for path in alive.folders.root.rglob("*.ply")} == files
@@ -157,18 +127,18 @@ def test_who_lost_a_job_while_writing_its_scene_leaves_nothing(join, template, m
     """Taken between the last look and the end of the transaction."""
     (name,) = add_jobs(join(), 1)
     dead, alive = join(), join()
-    late = jobs.claim(dead)
+    late = claims.claim(dead)
     message = leave_result(dead, late, template)
     count = jobs.scenes.scene_files.take_over
 
     def slowly(*arguments):
         end_leases(alive)
-        assert jobs.claim(alive)["tries"] == 2
+        assert claims.claim(alive)["tries"] == 2
         return count(*arguments)
 
     monkeypatch.setattr(jobs.scenes.scene_files, "take_over", slowly)
     with pytest.raises(Problem, match="somebody else"):
-        jobs.complete(dead, late, message)
+        claims.complete(dead, late, message)
     assert jobs.get(alive, name)["state"] == "running" and alive.store.ids("scenes") == []
     assert not any((alive.folders.root / "scenes").iterdir())
 
@@ -176,17 +146,17 @@ def test_who_lost_a_job_while_writing_its_scene_leaves_nothing(join, template, m
 def test_a_cancelled_job_is_not_renewed(join):
     (name,) = add_jobs(join(), 1)
     one = join()
-    found = jobs.claim(one)
-    assert jobs.stop(join(), name) and not jobs.renew(one, found)
+    found = claims.claim(one)
+    assert claims.stop(join(), name) and not claims.renew(one, found)
 
 
 def test_a_job_that_ends_its_workers_is_given_up(join):
     (name,) = add_jobs(join(), 1)
     studio = join()
     for number in range(1, TRIES + 1):
-        assert jobs.claim(studio)["tries"] == number
+        assert claims.claim(studio)["tries"] == number
         end_leases(studio)
-    assert jobs.claim(studio) is None
+    assert claims.claim(studio) is None
     job = jobs.get(studio, name)
     assert job["state"] == "failed" and f"lost {TRIES} times" in job["error"]
 
@@ -194,10 +164,10 @@ def test_a_job_that_ends_its_workers_is_given_up(join):
 def test_progress_is_seen_by_others(join):
     add_jobs(join(), 1)
     one, other = join(), join()
-    found = jobs.claim(one)
+    found = claims.claim(one)
     said = {"stage": "objects", "share": 0.5, "instance": None, "attempt": 1}
-    jobs.report(one, found, said)
-    assert jobs.renew(one, found)
+    claims.report(one, found, said)
+    assert claims.renew(one, found)
     noted = other.store.only("SELECT progress FROM jobs WHERE id = :id", id=found["id"])
     assert noted["progress"]["share"] == 0.5 and noted["progress"]["overall"] > 0.5
 
@@ -217,12 +187,12 @@ def test_nothing_is_lost_or_made_twice_when_postgresql_is_killed(tmp_path, postg
         errors = 0
         while not over.is_set():
             try:
-                found = jobs.claim(studio)
+                found = claims.claim(studio)
                 if found is None:
                     time.sleep(0.05)
                     continue
                 time.sleep(0.05)
-                jobs.complete(studio, found, leave_result(studio, found, template))
+                claims.complete(studio, found, leave_result(studio, found, template))
             except (SQLAlchemyError, Problem):
                 errors += 1
                 time.sleep(0.1)

@@ -14,9 +14,9 @@ from maquette.errors import MaquetteError
 from maquette.serve.maker import Maker
 from maquette.serve.settings import ServeSettings
 from maquette.serve.shared import joined
-from tests.app.live import fake_worker
+from tests.app.live import add_jobs, fake_worker
 from tests.app.test_restart import _children
-from tests.serve.test_claims import add_jobs, end_leases
+from tests.serve.test_claims import end_leases
 
 WORKER = """
 import asyncio, json, sys

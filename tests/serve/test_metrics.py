@@ -2,9 +2,10 @@
 
 import pytest
 
-from maquette.app import jobs
+from maquette.app import claims
 from maquette.serve.metrics import text_of
-from tests.serve.test_claims import add_jobs, leave_result, template  # noqa: F401
+from tests.app.live import add_jobs
+from tests.serve.test_claims import leave_result
 
 
 def parsed(text):
@@ -17,12 +18,12 @@ def parsed(text):
     }
 
 
-def test_they_say_what_waits_and_what_has_ended(join, template):  # noqa: F811
+def test_they_say_what_waits_and_what_has_ended(join, template):
     studio = join()
     add_jobs(studio, 4)
-    done, failed, _ = (jobs.claim(studio) for _ in range(3))
-    jobs.complete(studio, done, leave_result(studio, done, template))
-    jobs.give_up(studio, failed["id"], "failed", "x", failed["claim"])
+    done, failed, _ = (claims.claim(studio) for _ in range(3))
+    claims.complete(studio, done, leave_result(studio, done, template))
+    claims.give_up(studio, failed["id"], "failed", "x", failed["claim"])
     expected = {
         ("maquette_jobs", "queued"): 1,
         ("maquette_jobs", "running"): 1,
@@ -35,5 +36,5 @@ def test_they_say_what_waits_and_what_has_ended(join, template):  # noqa: F811
         ("maquette_stages_total", "sample"): 1,
     }
     assert parsed(text_of(studio, ["busy", "busy"])) == expected
-    jobs.delete(studio, done["id"])
+    claims.delete(studio, done["id"])
     assert parsed(text_of(studio, ["busy", "busy"])) == expected

@@ -6,9 +6,9 @@ import time
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from maquette.app import jobs
+from maquette.app import claims, jobs
 from maquette.app.events import News
-from tests.serve.test_claims import add_jobs
+from tests.app.live import add_jobs
 
 
 @pytest.fixture
@@ -55,17 +55,17 @@ def test_progress_is_heard_when_it_changes_and_forgotten_at_the_end(join, follow
     add_jobs(join(), 1)
     maker, gate = join(), join()
     heard = follow(gate)
-    found = jobs.claim(maker)
+    found = claims.claim(maker)
     said = {"stage": "objects", "share": 0.5, "instance": None, "attempt": 1}
-    jobs.report(maker, found, said)
-    jobs.renew(maker, found)
+    claims.report(maker, found, said)
+    claims.renew(maker, found)
     until(lambda: any(name == "progress" for name, _ in heard))
-    jobs.renew(maker, found)
+    claims.renew(maker, found)
     time.sleep(0.1)
     told = [data for name, data in heard if name == "progress"]
     assert [data["share"] for data in told] == [0.5]
     assert jobs.get(gate, found["id"])["progress"]["share"] == 0.5
-    jobs.give_up(maker, found["id"], "failed", "x", found["claim"])
+    claims.give_up(maker, found["id"], "failed", "x", found["claim"])
     until(lambda: found["id"] not in gate.progress)
 
 
@@ -92,3 +92,4 @@ def test_without_a_database_nothing_is_raised_and_listeners_begin_again(join, fo
     until(lambda: len(interrupted) > 1)
     studio.news.publish("photo", {"id": "kept"})
     until(lambda: heard == [("photo", {"id": "kept"})])
+    assert {"id": "lost"} not in [data for _, data in heard]

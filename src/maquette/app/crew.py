@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from maquette.app import jobs, scenes
+from maquette.app import claims, scenes
 from maquette.app.problems import Problem, problem_of
 from maquette.app.settings import ServerSettings
 from maquette.app.store import Row
@@ -82,7 +82,7 @@ class Crew:
 
     def cancel(self, identifier: str) -> bool:
         """Stop a job that waits or runs, at once; returns whether it was open. Problem 404."""
-        stopped = jobs.stop(self.studio, identifier)
+        stopped = claims.stop(self.studio, identifier)
         for member in self.members:
             member.kill(identifier)
         return stopped
@@ -90,7 +90,7 @@ class Crew:
     def delete(self, identifier: str) -> None:
         """Delete a job, stopping it first. Problem 404."""
         self.cancel(identifier)
-        jobs.delete(self.studio, identifier)
+        claims.delete(self.studio, identifier)
 
     def states(self) -> list[str]:
         """What each worker does."""
@@ -148,7 +148,7 @@ class Member(threading.Thread):
         if not self._is_running() and not self.begin():
             return False
         with self._lock:
-            found = None if self.crew.stopping.is_set() else jobs.claim(self.crew.studio)
+            found = None if self.crew.stopping.is_set() else claims.claim(self.crew.studio)
             self._current = found["id"] if found else None
         if found:
             self.state = "busy"
@@ -224,8 +224,8 @@ class Member(threading.Thread):
         if ending is not None:
             state, message = ending
             said = studio.without_paths(message)
-            jobs.give_up(studio, identifier, state, said, found["claim"])
-        jobs.tidy(studio, identifier, found["claim"])
+            claims.give_up(studio, identifier, state, said, found["claim"])
+        claims.tidy(studio, identifier, found["claim"])
 
     def _keep(self, found: Row, over: threading.Event) -> None:
         """Renew the lease of a job until it is over; stop working on one that was cancelled, or
@@ -233,7 +233,7 @@ class Member(threading.Thread):
         """
         studio = self.crew.studio
         while not over.wait(RENEWAL * present(studio.lease, "lease")):
-            if not self._patiently(lambda: jobs.renew(studio, found)):
+            if not self._patiently(lambda: claims.renew(studio, found)):
                 self.kill(found["id"])
 
     def _patiently(self, ask: Callable[[], Result]) -> Result:
@@ -261,13 +261,13 @@ class Member(threading.Thread):
             orders.flush()
         while (message := _read(process)) is not None:
             if message["say"] == "progress":
-                jobs.report(studio, found, message)
+                claims.report(studio, found, message)
             elif message["say"] == "instance":
-                self._patiently(partial(jobs.add_instance, studio, found, message))
+                self._patiently(partial(claims.add_instance, studio, found, message))
             elif message["say"] == "done":
                 if studio.lease is not None:  # files move only while the database answers
-                    self._patiently(partial(jobs.renew, studio, found))
-                jobs.complete(studio, found, message)
+                    self._patiently(partial(claims.renew, studio, found))
+                claims.complete(studio, found, message)
                 return None
             else:
                 return "failed", message["message"]
@@ -289,7 +289,7 @@ class Member(threading.Thread):
         request = {
             "do": found["kind"],
             "folder": str(studio.folders.of("jobs", found["id"]).resolve()),
-            "result": str(jobs.result_of(studio, found).resolve()),
+            "result": str(claims.result_of(studio, found).resolve()),
             "source": found["name"],
             "options": options,
         }

@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from maquette import __version__
-from maquette.app import jobs as queue
+from maquette.app import claims
 from maquette.app.connections import BoundedConnection
 from maquette.app.crew import Crew
 from maquette.app.examples import assets
@@ -56,7 +56,7 @@ def create_app(studio: Studio, worker: Sequence[str] | None = None) -> FastAPI:
     command of their language. OutputError when the disk is too full to begin.
     """
     try:
-        queue.recover(studio)
+        claims.recover(studio)
     except (OSError, DBAPIError) as error:
         studio.close()
         reason = getattr(error, "orig", error)

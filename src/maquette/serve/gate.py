@@ -13,9 +13,9 @@ from typing import Any
 from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
 
+from maquette.app.claims import claimable
 from maquette.app.crew import Crew
 from maquette.app.finders import Finders
-from maquette.app.jobs import claimable
 from maquette.app.problems import Problem
 from maquette.app.server import application
 from maquette.app.studio import Studio

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
-from maquette.app import jobs
+from maquette.app import claims
 from maquette.app.jobs import FINAL, OPEN
 from maquette.app.routes.common import CrewHere, StudioHere
 from maquette.app.studio import Studio
@@ -37,13 +37,13 @@ def _found(studio: Studio, workers: list[str]) -> Iterator[Metric]:
     tallies = studio.store.all("SELECT * FROM tallies")
     numbers = {row["name"]: row["number"] for row in tallies}
     stages = {
-        row["name"].removeprefix(jobs.STAGE): row
+        row["name"].removeprefix(claims.STAGE): row
         for row in tallies
-        if row["name"].startswith(jobs.STAGE)
+        if row["name"].startswith(claims.STAGE)
     }
     yield Metric("jobs", "gauge", "state", {state: now[state] for state in OPEN})
     yield Metric("workers", "gauge", "state", Counter(workers))
-    ended = {state: numbers.get(jobs.JOBS + state, 0) for state in FINAL}
+    ended = {state: numbers.get(claims.JOBS + state, 0) for state in FINAL}
     yield Metric("jobs_finished_total", "counter", "state", ended)
     for column, name in (("number", "stages_total"), ("total", "stage_seconds_total")):
         each = {stage: row[column] for stage, row in stages.items()}
