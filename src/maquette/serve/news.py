@@ -26,6 +26,7 @@ class SharedNews(News):
         self._store = store
         self._progress = progress
         self._over = threading.Event()
+        self._last: int | None = self._newest()  # that was passed on; None = some were missed
 
     def publish(self, name: str, data: dict[str, Any]) -> None:
         """Tell all processes. What cannot be noted is not told: listeners begin again when the
@@ -44,21 +45,23 @@ class SharedNews(News):
 
     def follow(self) -> None:
         """Pass on what all processes publish, until closed."""
-        last = None
         while not self._over.wait(INTERVAL):
             try:
-                if last is None:
+                if self._last is None:
                     self.interrupt()
-                    newest = "SELECT coalesce(max(ordinal), 0) AS n FROM news"
-                    last = self._store.only(newest)["n"]
-                last = self._pass_on(last)
-            except OperationalError:  # listeners may have missed something
-                last = None
+                    self._last = self._newest()
+                self._last = self._pass_on(self._last)
+            except OperationalError:
+                self._last = None
 
     def close(self) -> None:
         """End all streams and stop following."""
         self._over.set()
         super().close()
+
+    def _newest(self) -> int:
+        """The ordinal of the last row there is."""
+        return self._store.only("SELECT coalesce(max(ordinal), 0) AS n FROM news")["n"]
 
     def _pass_on(self, last: int) -> int:
         upcoming = "SELECT * FROM news WHERE ordinal > :last ORDER BY ordinal"
