@@ -26,7 +26,7 @@ from whole import VIEW
 import maquette
 from maquette.checkpoints.embedded import load_models
 from maquette.data.assets import Asset
-from maquette.data.catalogue import AssetList, Catalogue
+from maquette.data.catalogue import AssetList, Catalogue, LibraryLike
 from maquette.data.layout import Placement
 from maquette.data.library import AssetLibrary
 from maquette.data.scenes import ComposedScene
@@ -134,8 +134,36 @@ def made(alone: Alone, way: str, models: object) -> np.ndarray:
     return transform_points(found.target_from_source, points)
 
 
+def measured(library: LibraryLike, count: int) -> np.ndarray:
+    """(objects, ways, scores) of objects evenly spread over a library; what cannot be made is
+    named.
+    """
+    models = load_models(None)
+    numbers = range(0, len(library), max(1, len(library) // count))
+    rows = []
+    for number in tqdm(numbers[:count], desc="objects"):
+        alone = Alone.of(library.asset(number), number)
+        try:
+            rows.append([alone.scores(made(alone, way, models)) for way in WAYS])
+        except (InputError, ValueError) as error:
+            tqdm.write(f"{library.asset(number).name}: {error}")
+    return np.array(rows)
+
+
+def print_table(found: np.ndarray) -> None:
+    """Means of (objects, ways, scores), and what the mirror gains."""
+    print(f"| {len(found)} objects | hidden F at 2 % | hidden F at 5 % | F at 2 % |")
+    print("|---|---|---|---|")
+    for way, scores in zip(WAYS, found.mean(0)):
+        print(f"| {way} | " + " | ".join(f"{score:.3f}" for score in scores) + " |")
+    gained = found[:, 1] - found[:, 0]
+    error = 2 * gained.std(0, ddof=1) / len(found) ** 0.5
+    paired = (f"{mean:+.3f} ± {spread:.3f}" for mean, spread in zip(gained.mean(0), error))
+    print("| the mirror, paired | " + " | ".join(paired) + " |")
+
+
 def main() -> None:
-    """Print the table."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--assets", help="folder of held-out .npz assets; default: procedural")
     parser.add_argument("--library", help="a held-out library of `maquette data import`")
@@ -145,24 +173,7 @@ def main() -> None:
     library = (
         AssetLibrary.open(chosen.library) if chosen.library else held_out_assets(chosen.assets)
     )
-    models = load_models(None)
-    numbers = range(0, len(library), max(1, len(library) // chosen.objects))
-    rows = []
-    for number in tqdm(numbers[: chosen.objects], desc="objects"):
-        alone = Alone.of(library.asset(number), number)
-        try:
-            rows.append([alone.scores(made(alone, way, models)) for way in WAYS])
-        except (InputError, ValueError) as error:
-            tqdm.write(f"{library.asset(number).name}: {error}")
-    found = np.array(rows)  # (objects, ways, scores)
-    print(f"| {len(found)} objects | hidden F at 2 % | hidden F at 5 % | F at 2 % |")
-    print("|---|---|---|---|")
-    for way, scores in zip(WAYS, found.mean(0)):
-        print(f"| {way} | " + " | ".join(f"{score:.3f}" for score in scores) + " |")
-    gained = found[:, 1] - found[:, 0]
-    error = 2 * gained.std(0, ddof=1) / len(found) ** 0.5
-    paired = (f"{mean:+.3f} ± {spread:.3f}" for mean, spread in zip(gained.mean(0), error))
-    print("| the mirror, paired | " + " | ".join(paired) + " |")
+    print_table(measured(library, chosen.objects))
 
 
 if __name__ == "__main__":

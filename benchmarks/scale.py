@@ -174,16 +174,25 @@ def scene_seconds() -> float:
 # ---- simulated
 
 
+def asked_of(kind: Kind, services: dict[str, float]) -> dict[str, float]:
+    """Seconds that a unit takes of each of those who serve all."""
+    return {
+        "driver": services["driver"],
+        "object store": services["object store"] * kind.returned / 2**20,
+        "file system": kind.files * services["file system"],
+        "database": kind.commits * services["database"],
+    }
+
+
 def simulate(kind: Kind, services: dict[str, float], workers: int) -> Simulated:
     """Every worker does ROUNDS units: asks the driver, works, writes its files, returns its row,
     notes its end. Whoever serves all serves one at a time.
     """
+    asked = asked_of(kind, services)
     steps = (
-        ("driver", services["driver"]),
+        ("driver", asked["driver"]),
         (None, kind.seconds),
-        ("file system", kind.files * services["file system"]),
-        ("object store", services["object store"] * kind.returned / 2**20),
-        ("database", kind.commits * services["database"]),
+        *((name, asked[name]) for name in ("file system", "object store", "database")),
     )
     free_at = dict.fromkeys(SHARED, 0.0)
     worked = dict.fromkeys(SHARED, 0.0)
@@ -210,13 +219,8 @@ def simulate(kind: Kind, services: dict[str, float], workers: int) -> Simulated:
 
 def most_workers(kind: Kind, services: dict[str, float]) -> dict[str, float]:
     """How many workers keep each of those who serve all busy: time of a unit / its share."""
-    needs = {
-        "driver": services["driver"],
-        "object store": services["object store"] * kind.returned / 2**20,
-        "file system": kind.files * services["file system"],
-        "database": kind.commits * services["database"],
-    }
-    return {name: kind.seconds / spent for name, spent in needs.items() if spent > 0}
+    asked = asked_of(kind, services)
+    return {name: kind.seconds / spent for name, spent in asked.items() if spent > 0}
 
 
 def kinds(scene: float) -> tuple[Kind, ...]:
@@ -263,12 +267,7 @@ def main(arguments: list[str] | None = None) -> int:
         measured = overheads(pools, args.jobs, args.units, args.seconds)
         used = pools.get("ray", pools["processes"])
         services = service_times(used, Path(folder), args.count)
-    for name, numbers in measured.items():
-        longer = f"{100 * numbers['overhead']:.2f} % longer"
-        memory = f"{numbers['worker_mb']:.0f} MB a worker"
-        print(f"{name:10s} units of {args.seconds:g} s take {longer}; {memory}")
-    for name, seconds in services.items():
-        print(f"{name:12s} {1000 * seconds:.2f} ms a {'MB' if name == 'object store' else 'unit'}")
+    print_measured(measured, services, args.seconds)
     known = kinds(scene_seconds())
     for kind in known:
         print("\n".join(table(kind, services)))
@@ -278,6 +277,20 @@ def main(arguments: list[str] | None = None) -> int:
         with atomic_write(args.json) as path:
             path.write_text(json.dumps(told, indent=1))
     return 0
+
+
+def print_measured(
+    measured: dict[str, dict[str, float]],
+    services: dict[str, float],
+    seconds: float,
+) -> None:
+    """What executors add to units of so many seconds, and what those who serve all take for one."""
+    for name, numbers in measured.items():
+        longer = f"{100 * numbers['overhead']:.2f} % longer"
+        memory = f"{numbers['worker_mb']:.0f} MB a worker"
+        print(f"{name:10s} units of {seconds:g} s take {longer}; {memory}")
+    for name, spent in services.items():
+        print(f"{name:12s} {1000 * spent:.2f} ms a {'MB' if name == 'object store' else 'unit'}")
 
 
 if __name__ == "__main__":
