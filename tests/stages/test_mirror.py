@@ -65,6 +65,20 @@ def test_a_thing_without_a_plane_has_none():
     assert seen_from_front(crooked).find_plane() is None
 
 
+@pytest.mark.parametrize("count", [0, 10])
+def test_next_to_nothing_seen_speaks_for_no_plane(count):
+    field = balls((np.zeros(3), 0.3))
+    matter = seen_from_front(field)
+    few = VisibleMatter(field, matter.points[:count], matter.emptiness, SIGHT)
+    assert matter.find_plane() is not None and few.find_plane() is None
+
+
+def test_from_right_above_no_side_is_hidden_behind_another():
+    matter = seen_from_front(balls((np.zeros(3), 0.3)))
+    above = VisibleMatter(matter.field, matter.points, matter.emptiness, np.array([0.0, 1.0, 0.0]))
+    assert above.find_plane() is None
+
+
 def test_a_mirror_image_of_a_mirror_image_is_the_thing():
     plane = MirrorPlane(0.4, 0.02)
     points = np.random.default_rng(0).normal(size=(20, 3))

@@ -17,6 +17,7 @@ from scipy import ndimage
 ANGLES = np.deg2rad(np.arange(0.0, 180.0, 7.5))  # of a vertical plane's normal
 OFFSETS = np.linspace(-0.12, 0.12, 7)  # of the plane from the middle of the matter, in cube sides
 FINER = (0.5, 0.25)  # of the steps above, around the best
+LEAST_POINTS = 50  # of the visible surface; fewer speak for no plane
 EMPTY = 1.5 / 64  # cube sides: so deep in seen emptiness is a contradiction
 MOST_EMPTY = 0.04  # of the points, that may contradict
 FARTHEST = 0.1  # cube sides; deeper in emptiness costs no more
@@ -62,8 +63,9 @@ class VisibleMatter:
 
     def find_plane(self) -> MirrorPlane | None:
         """The vertical plane that what is visible speaks for; None when nothing does."""
-        middle = self._middle()
-        best = min(self._planes(middle), key=self._cost, default=None)
+        if len(self.points) < LEAST_POINTS:
+            return None
+        best = min(self._planes(self._middle()), key=self._cost, default=None)
         if best is None:
             return None
         for share in FINER:
