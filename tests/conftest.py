@@ -1,11 +1,17 @@
 """Fixtures that are expensive enough to be made once for all tests, and the check of shapes."""
 
+import os
 import sys
 
 import pytest
 from jaxtyping import install_import_hook
 
 import tests.shapes  # noqa: F401
+
+# Byte code is kept even where the environment says not to, as many containers do: else each of the
+# dozens of processes that the tests start would compile the package anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Before anything of maquette is imported: the shapes in the annotations of these rooms are checked
 # at every call. What jaxtyping offers for Python 3.10 checks kernels marked @no_type_check, too,
