@@ -29,3 +29,14 @@ def tiny_weights(tmp_path_factory):
     from tests.tiny import save_tiny_weights  # imports torch
 
     return save_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_processes():
+    """Pools begin at once, also those whose process ended; tests/execute starts them as users do."""
+    from tests.copies import Copies, offered
+
+    with pytest.MonkeyPatch.context() as patch:
+        if offered():
+            patch.setattr("maquette.execute.processes.START", Copies())
+        yield
