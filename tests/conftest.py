@@ -6,7 +6,7 @@ import sys
 import pytest
 from jaxtyping import install_import_hook
 
-import tests.shapes  # noqa: F401
+from tests.shapes import check_sparingly
 
 # Byte code is kept even where the environment says not to, as many containers do: else each of the
 # dozens of processes that the tests start would compile the package anew.
@@ -19,6 +19,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 SHAPED = ("maquette.nn", "maquette.flow", "maquette.geometry")
 if sys.version_info >= (3, 11):
     install_import_hook(SHAPED, "tests.shapes.checked")
+a_test_begins = check_sparingly()
+
+
+def pytest_runtest_setup():
+    """Its first calls are all checked."""
+    a_test_begins()
 
 
 @pytest.fixture(scope="session")
