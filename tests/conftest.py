@@ -39,7 +39,7 @@ def tiny_weights(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_processes():
-    """Pools begin at once, also those whose process ended; tests/execute starts them as users do."""
+    """Pools begin at once; tests/execute has them begin as users do."""
     from tests.copies import Copies, offered
 
     with pytest.MonkeyPatch.context() as patch:

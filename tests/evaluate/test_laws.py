@@ -20,7 +20,7 @@ COUNT = 600
 
 
 def quick(protocol, count=COUNT):
-    fit = ChamferFit(restarts=4, steps=80, points=min(count, COUNT) // 4)
+    fit = ChamferFit(restarts=4, steps=80, points=count // 4)
     blur = FilterReg(iterations=60, cells=4)
     return replace(
         protocol,
