@@ -12,6 +12,8 @@ from maquette.batch import results
 from maquette.cli import main
 from tests.tiny import write_photo
 
+pytestmark = pytest.mark.usefixtures("coarse_fields")
+
 PHOTOS = Path(os.environ.get("MAQUETTE_PHOTOS", "/nonexistent"))
 
 
