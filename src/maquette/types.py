@@ -468,6 +468,11 @@ def node_names(masks: Iterable[InstanceMask]) -> dict[int, str]:
     return nodes
 
 
+def own_node(node: str, taken: Collection[str]) -> str:
+    """The name of a node, unless it is taken: then as ``free_node`` makes it."""
+    return free_node(node, taken) if node in taken else node
+
+
 def free_node(node: str, taken: Collection[str]) -> str:
     """A name for a copy of a node: <node>_copy, or with the first free number after it."""
     numbers = itertools.chain([""], itertools.count(2))

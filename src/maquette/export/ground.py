@@ -12,7 +12,7 @@ import trimesh
 from maquette.document.appearance import Appearance, mesh_with
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.transforms import similarity
-from maquette.types import Instance, Scene, free_label, free_node
+from maquette.types import Instance, Scene, free_label, own_node
 
 NODE = "ground"
 REACH = 1.5  # of the half diagonal of all objects' plan
@@ -39,7 +39,7 @@ def with_ground(scene: Scene, kind: str | None) -> Scene:
         similarity(1.0, None, middle),
         seed=0,
         name=NODE,
-        node=free_node(NODE, scene.nodes) if NODE in scene.nodes else NODE,
+        node=own_node(NODE, scene.nodes),
     )
     return dataclasses.replace(scene, around=(*around, ground))
 

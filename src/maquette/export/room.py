@@ -28,7 +28,7 @@ from maquette.geometry.transforms import similarity
 from maquette.masks.labels import painted
 from maquette.render.assemble import assemble
 from maquette.render.rasterize import rasterize
-from maquette.types import Instance, Scene, free_label, free_node
+from maquette.types import Instance, Scene, free_label, own_node
 
 FLOOR, WALL = "floor", "wall"  # nodes
 MOST_WALLS = 2
@@ -211,7 +211,6 @@ def _instance(scene: Scene, seen: _Surroundings, plane: Plane) -> Instance:
     uv = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     looks = Appearance(uv=uv, image=Image.fromarray(_texture(scene, seen, plane)))
     mesh: trimesh.Trimesh = mesh_with(corners - middle, np.array([[0, 1, 2], [0, 2, 3]]), looks)
-    nodes = scene.nodes
     number = sum(surface.name == plane.name for surface in scene.around)
     node = plane.name if number == 0 else f"{plane.name}_{number + 1}"
     return Instance(
@@ -221,7 +220,7 @@ def _instance(scene: Scene, seen: _Surroundings, plane: Plane) -> Instance:
         seed=0,
         name=plane.name,
         confidence=plane.confidence,
-        node=free_node(node, nodes) if node in nodes else node,
+        node=own_node(node, scene.nodes),
     )
 
 

@@ -68,8 +68,8 @@ def _instance(
 ) -> Instance:
     """With its frame in the middle of the mesh's box; ``told``: the node's extras."""
     name = told.get("name")
-    sure = told.get("confidence")
-    is_around = told.get(AROUND) is True
+    sure = told.get("confidence") if told.get(AROUND) is True else None
+    confidence = sure if isinstance(sure, float) else math.nan
     middle = mesh.bounds.mean(0)
     mesh.apply_translation(-middle)
     return Instance(
@@ -77,7 +77,7 @@ def _instance(
         mesh,
         placed @ similarity(1.0, None, middle),
         seed=0,
-        confidence=sure if is_around and isinstance(sure, float) else math.nan,
+        confidence=confidence,
         name=name if isinstance(name, str) else "",
         node=node,
     )
