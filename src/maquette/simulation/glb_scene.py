@@ -49,13 +49,15 @@ def scene_of_glb(path: Path) -> Scene:
     if not isinstance(ground, (int, float)):
         ground = low[1]
     is_unknown = str(told.get("units", "")).startswith("scene units")
+    metres = None if is_unknown else 1.0
+    surfaces = tuple(made.get(True, ()))
     return Scene(
         tuple(instances),
         _camera(low, high),
         ground_height=float(ground),
-        metres_per_unit=None if is_unknown else 1.0,
+        metres_per_unit=metres,
         provenance={"method": "file"},
-        around=tuple(made.get(True, ())),
+        around=surfaces,
     )
 
 
@@ -72,10 +74,11 @@ def _instance(
     confidence = sure if isinstance(sure, float) else math.nan
     middle = mesh.bounds.mean(0)
     mesh.apply_translation(-middle)
+    centred = placed @ similarity(1.0, None, middle)
     return Instance(
         label,
         mesh,
-        placed @ similarity(1.0, None, middle),
+        centred,
         seed=0,
         confidence=confidence,
         name=name if isinstance(name, str) else "",
