@@ -34,7 +34,7 @@ from maquette.simulation.arrange import (
 )
 from maquette.simulation.bodies import solids_of
 from maquette.simulation.footing import Standing
-from maquette.simulation.parts import remember
+from maquette.simulation.parts import CUTS, remember
 from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
 
@@ -85,15 +85,15 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     """The scene with its visible objects at rest; hidden ones stay. ``options``: what collides and
     what is static; no lengths.
 
-    MissingExtraError without MuJoCo (and, for convex parts, CoACD); InputError for a scene without
-    visible objects.
+    MissingExtraError without MuJoCo; InputError for a scene without visible objects.
     """
     require_extra("mujoco", "settling", "sim")
     options = replace(options or SimulationOptions(), up="y")
     visible = scene.visible().instances
     if not visible:
         raise InputError("the scene has no visible object that could settle")
-    solids = solids_of([instance.mesh for instance in visible], options.collision)
+    collision = CUTS if options.collision == "parts" else options.collision
+    solids = solids_of([instance.mesh for instance in visible], collision)
     given = CollidingScene(scene, {i.label: solid for i, solid in zip(visible, solids)}, options)
     for label in hanging(scene):
         lowered = grounded(given, label)
