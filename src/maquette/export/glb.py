@@ -29,6 +29,7 @@ from maquette.document.appearance import (
 from maquette.errors import InputError, present
 from maquette.export.gltf import GltfFile
 from maquette.geometry.cameras import WORLD_FROM_OPENCV
+from maquette.geometry.connectivity import proper
 from maquette.geometry.transforms import unit_vectors
 from maquette.output import write_files
 from maquette.types import Camera, Instance, Scene, check_faces
@@ -183,8 +184,7 @@ def _add_mesh(gltf: GltfFile, instance: Instance) -> int:
     vertices = np.asarray(instance.mesh.vertices).astype(np.float32)
     faces = np.asarray(instance.mesh.faces)
     check_faces(faces, len(vertices), name)
-    draws_something = (faces != np.roll(faces, 1, axis=1)).all(1)  # names no vertex twice
-    faces = faces[draws_something]
+    faces = proper(faces)
     if not len(faces) or not np.isfinite(vertices).all():
         raise InputError(f"{name} is empty or not finite; delete or replace the instance")
     appearance = appearance_of(instance.mesh)

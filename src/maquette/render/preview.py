@@ -144,18 +144,14 @@ def preview(scene: Scene, tile_height: int = 320) -> np.ndarray:
     ]
     if scene.around:
         columns += len(tiles) == columns
-        around = _stage(_with_around(scene), SHEET_DIRECTIONS)
+        instances = (*scene.instances, *scene.around)
+        around = _stage(replace(scene, instances=instances), SHEET_DIRECTIONS)
         (above,) = orbit_cameras(around.mesh.vertices, [front], width, height, ABOVE)
         tiles.append(("with what is around", _tile(around, same)))
         turned.append(("that from above", _tile(around, above)))
     tiles += turned
     expected = _expected(scene, columns * (width + GAP) - GAP)
     return np.asarray(_sheet(tiles, columns, *_footer(scene), expected))
-
-
-def _with_around(scene: Scene) -> Scene:
-    """What is around the objects drawn as they are."""
-    return replace(scene, instances=(*scene.instances, *scene.around))
 
 
 def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarray:
