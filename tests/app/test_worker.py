@@ -14,7 +14,9 @@ from maquette.app import worker
 from maquette.checkpoints.embedded import load_models
 from maquette.masks import read_masks
 from maquette.pipeline import generate
+from maquette.simulation.glb_scene import scene_of_glb
 from tests.app.live import label_png, picture, pixels, start
+from tests.app.test_geometry import depth_png
 from tests.document.scenes import make_scene
 
 
@@ -93,6 +95,25 @@ def test_a_job_makes_what_the_library_makes(real, tiny_weights, tmp_path):
     again = opened(real, events[-1][1]["scene"], tmp_path / "again")
     assert same(again[1], made[1]) and again[2].seed != made[2].seed
     np.testing.assert_array_equal(again[2].world_from_instance, made[2].world_from_instance)
+
+
+def test_a_given_depth_shows_its_room(real, tmp_path):
+    files = [("photo", "p.png", picture()), ("masks", "m.png", label_png())]
+    answer = real.send(
+        "/api/jobs",
+        [*files, ("depth", "d.png", depth_png())],
+        options='{"steps": 1}',
+    )
+    state = real.follow(answer.json["id"])
+    scene = real.get(f"/api/scenes/{state['scene']}").json
+    assert {one["name"] for one in scene["around"]} <= {"floor", "wall"}
+    assert opened(real, state["scene"], tmp_path).around
+    assert real.get(scene["around"][0]["glb"]).body.startswith(b"glTF")
+    for asked in ("false", "true"):
+        path = tmp_path / f"{asked}.glb"
+        address = f"/api/scenes/{state['scene']}/export?format=glb&room={asked}"
+        path.write_bytes(real.get(address).body)
+        assert bool(scene_of_glb(path).around) == (asked == "true")
 
 
 def test_the_configuration_comes_from_the_worker(real, tiny_weights):

@@ -44,6 +44,7 @@ from maquette.document.fields import Fields
 from maquette.document.scene_json import save, scene_of
 from maquette.errors import InputError
 from maquette.export.glb import mesh_glb_bytes
+from maquette.export.room import with_room
 from maquette.masks import read_masks
 from maquette.masks.diagnose import diagnose
 from maquette.options import EMBEDDED
@@ -133,14 +134,18 @@ def make(request: JsonObject, models: Any, say: Say) -> None:
     given = input_of(folder, request["source"])
     reporter = Reporter(say, folder, [m.label for m in given.masks])
     reporter.progress("load", 0.0)
+    options = dict(request["options"])
+    wants_room = options.pop("room", True)
     scene = generate(
         given,
         models=models,
         progress=reporter.progress,
         on_instance=reporter.instance,
-        **request["options"],
+        **options,
     )
     reporter.progress("write", 0.0)
+    if wants_room and given.geometry is not None and given.geometry.depth is not None:
+        scene = with_room(scene)
     save(scene, Path(request["result"]) / "scene.json")
     failures = [dataclasses.asdict(failure) for failure in scene.failures]
     seconds = scene.provenance["seconds"]
@@ -169,7 +174,7 @@ def remake(request: JsonObject, models: Any, say: Say) -> None:
     label = request["label"]
     options = dict(request["options"])
     # the weights are loaded, and the scene knows its method and what was seen of its photo
-    for key in ("model", "method", "perception"):
+    for key in ("model", "method", "perception", "room"):
         options.pop(key, None)
     reporter = Reporter(say, folder, [label])
     reporter.progress("load", 0.0)
@@ -182,6 +187,7 @@ def remake(request: JsonObject, models: Any, say: Say) -> None:
     alone = dataclasses.replace(
         scene,
         instances=(made,),
+        around=(),
         failures=(),
         input=None,
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
@@ -43,7 +44,7 @@ class Standing:
     faces: np.ndarray  # (F, 3)
     parts: tuple[ConvexPart, ...]  # what collides
 
-    @property
+    @cached_property
     def centre(self) -> np.ndarray:
         """(3,) of mass, of even density."""
         corners = self.corners

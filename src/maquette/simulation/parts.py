@@ -32,6 +32,7 @@ from scipy.spatial import ConvexHull
 
 from maquette.errors import require_extra
 from maquette.output import atomic_write
+from maquette.simulation.cuts import cut_parts
 from maquette.simulation.hulls import (
     THINNEST,
     ConvexPart,
@@ -43,6 +44,8 @@ from maquette.simulation.hulls import (
 SECONDS = 30  # of the processor that one object may take, so that a busy machine makes the same
 PATIENCE = 600.0  # seconds until a process that gets no processor is ended
 TRIANGLES = 1200  # of the surface that is decomposed; more only cost time
+FEW_TRIANGLES = 600  # of one that is cut
+CUTS = "cuts"  # besides options.COLLISIONS: parts that take no time, for settling
 NEARLY_CONVEX = 0.92  # of its hull that an object fills: the hull is good enough
 LEAST_PART = 1e-4  # of the object's hull: smaller parts are crumbs
 SETTINGS = {
@@ -70,13 +73,15 @@ class Decomposition:
 
 
 def decomposed(meshes: Sequence[trimesh.Trimesh], collision: str) -> list[Decomposition]:
-    """Convex parts of meshes, as ``options.COLLISIONS`` names the ways. MissingExtraError when
-    CoACD is needed and not there.
+    """Convex parts of meshes, as ``options.COLLISIONS`` names the ways, or by CUTS.
+    MissingExtraError when CoACD is needed and not there.
     """
     if collision == "box":
         return [_boxed(np.asarray(mesh.vertices)) for mesh in meshes]
     if collision == "hull":
         return [_hulled(np.asarray(mesh.vertices)) for mesh in meshes]
+    if collision == CUTS:
+        return [_cut(_surface(mesh, FEW_TRIANGLES)) for mesh in meshes]
     surfaces = [_surface(mesh) for mesh in meshes]  # one after the other: not safe in threads
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(_remembered, surfaces))
@@ -104,7 +109,12 @@ def _hulled(points: np.ndarray) -> Decomposition:
     return Decomposition((convex_part(points, least_thickness(points)),))
 
 
-def _surface(mesh: trimesh.Trimesh) -> _Surface:
+def _cut(surface: _Surface) -> Decomposition:
+    found = None if surface.is_nearly_convex else cut_parts(surface.vertices, surface.faces)
+    return _assembled(surface, found)
+
+
+def _surface(mesh: trimesh.Trimesh, triangles: int = TRIANGLES) -> _Surface:
     original = np.asarray(mesh.vertices, dtype=np.float64)
     hull = convex_part(original, least_thickness(original))
     welded = trimesh.Trimesh(original, mesh.faces, process=False)
@@ -114,7 +124,7 @@ def _surface(mesh: trimesh.Trimesh) -> _Surface:
     middle = (low + high) / 2
     side = float((high - low).max())
     points = (np.asarray(welded.vertices) - middle) / side
-    vertices, faces = _simplified(points, np.asarray(welded.faces))
+    vertices, faces = _simplified(points, np.asarray(welded.faces), triangles)
     return _Surface(original, hull, vertices, faces, middle, side, is_nearly_convex)
 
 
@@ -132,11 +142,13 @@ def _assembled(surface: _Surface, found: list[np.ndarray] | None) -> Decompositi
     return Decomposition(tuple(large or [surface.hull]))
 
 
-def _simplified(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if len(faces) <= TRIANGLES:
+def _simplified(
+    vertices: np.ndarray, faces: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    if len(faces) <= most:
         return vertices, faces
     points, triangles = fast_simplification.simplify(
-        vertices.astype(np.float32), faces.astype(np.int32), target_count=TRIANGLES
+        vertices.astype(np.float32), faces.astype(np.int32), target_count=most
     )
     return points.astype(np.float64), triangles
 
