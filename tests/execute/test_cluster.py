@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import signal
+import socket
+import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -178,6 +180,34 @@ def test_whatever_ray_raises_is_one_line(monkeypatch, raised, address, says):
     with refused as caught, connected(Cluster(address), 1, 1, [], keep_opencv_to):
         pass
     assert "\n" not in str(caught.value) and left == [True]
+
+
+@pytest.mark.parametrize(
+    ("greeting", "says"),
+    [(b"SSH-2.0", "no head of a cluster"), (b"", "no head of"), (None, "timed out")],
+)
+def test_what_answers_at_an_address_must_speak_as_a_head_does(monkeypatch, greeting, says):
+    """Ray itself would wait for minutes."""
+    monkeypatch.setattr(executor, "PATIENCE", 0.3)
+    ray = SimpleNamespace(is_initialized=lambda: False, shutdown=lambda: None)  # not even asked
+    monkeypatch.setattr(executor, "_ray", lambda: ray)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            if greeting is not None:
+                connection.sendall(greeting)
+                connection.close()
+            held.append(connection)
+
+        held = []
+        answering = threading.Thread(target=answer)
+        answering.start()
+        asked = connected(Cluster(f"127.0.0.1:{server.getsockname()[1]}"), 1, 1, [], keep_opencv_to)
+        with pytest.raises(InputError, match=f"can be reached there .*{says}"), asked:
+            pass
+        answering.join()
+        held[0].close()
 
 
 def raises(error):

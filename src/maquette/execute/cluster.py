@@ -27,7 +27,8 @@ from maquette.execute.processes import Ended, Task, answer_to, unpacked
 from maquette.execute.store import place
 
 TRIES = 3  # of a task whose workers are lost, and of a worker that cannot be started
-PATIENCE = 5.0  # seconds in which a cluster's address must answer
+PATIENCE = 15.0  # seconds in which a cluster's address must answer
+GREETING = b"...\x04"  # length and kind of the settings with which HTTP/2 begins (RFC 9113, 3.4)
 LOOK_AROUND = 30.0  # seconds without news, after which machines may be gone
 OTHER_VERSION = "Version mismatch"  # how Ray begins to say so
 LOCAL = "local"  # address of a cluster that is started on this machine for the command
@@ -245,8 +246,11 @@ def _connect(ray: Any, address: str) -> None:
 
 def _join(ray: Any, address: str) -> None:
     host, _, port = address.partition(":")
-    if port.isdigit():  # Ray itself tries for a minute, and ends the process then
-        socket.create_connection((host, int(port)), PATIENCE).close()
+    if port.isdigit():  # Ray itself tries for minutes, and ends the process then
+        with socket.create_connection((host, int(port)), PATIENCE) as head:
+            head.settimeout(PATIENCE)
+            if head.recv(len(GREETING))[3:] != GREETING[3:]:
+                raise ConnectionError("what answers there is no head of a cluster")
     try:
         ray.init(
             address,  # Ray, too, says local for a cluster of its own
