@@ -194,9 +194,11 @@ class Company:
                 self._fail(number, error)
 
     def _make(self, number: int) -> Exception | None:
-        shared = SharedWeights(self._models, self._meeting)
+        request = self._requests[number]
+        is_published = "model" in request["options"]  # see ``weights_for``
+        models = self._models if is_published else SharedWeights(self._models, self._meeting)
         try:
-            make(self._requests[number], shared, self._say_of(number))
+            make(request, models, self._say_of(number))
         except PICTURE_ERRORS as error:
             return error
         return None
