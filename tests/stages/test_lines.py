@@ -97,5 +97,6 @@ def test_a_segment_speaks_for_the_direction_that_it_has():
             np.array([0.02]),
         )
         others = rng.normal(size=(50, 3))
-        found = segment.towards(np.concatenate([direction[None], others]), FOCAL)[0]
+        directions = np.concatenate([direction[None], others])
+        found = segment.towards(directions, np.array([FOCAL]))[0, 0]
         assert found[0] == pytest.approx(found.max(), rel=1e-6)

@@ -40,7 +40,8 @@ ANYWHERE = 2 / np.pi  # per radian, of angles up to a right one
 # object's and of the surroundings', and how much one of them can have against a camera.
 OF_OBJECT, OF_SURROUNDINGS = 0.4, 0.2
 MOST_AGAINST = 30.0
-QUARTER_TURN = np.array([[0.0, 1.0], [-1.0, 0.0]])
+NO_DISTANCE = 1e-12  # squared, from a vanishing point
+QUARTER_TURN = np.array([[0.0, 1.0], [-1.0, 0.0]], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,35 +57,41 @@ class LineSegments:
         """(N, 2) of length 1, across it."""
         return self.along @ QUARTER_TURN
 
-    def towards(self, directions: np.ndarray, focal: float) -> np.ndarray:
-        """(N, D) likelihood, per radian, that they are pictures of lines with directions (D, 3) in
-        the camera's axes; focal: in longer sides.
-        """
-        in_picture, ahead = np.split(directions * [focal, focal, 1.0], [2], axis=1)
-        toward = in_picture - self.middle[:, None] * ahead
-        off = np.einsum("nc,ndc->nd", self.normal, toward)
-        distance = np.linalg.norm(toward, axis=2).clip(1e-9)
-        spread = self.spread[:, None]
-        scaled = off / (distance * spread)
-        return PEAK / spread * np.exp(-0.5 * scaled**2)
+    @property
+    def middle_off(self) -> np.ndarray:
+        """(N,) how far the middle lies along the normal."""
+        return (self.normal * self.middle).sum(1)
 
-    def likelihood(self, directions: np.ndarray, focal: float) -> float:
-        """Logarithm of that of a camera, in which directions (1 + 2 Y, 3) are the vertical and, for
-        each of Y yaws, the two level ones.
+    def towards(self, directions: np.ndarray, focals: np.ndarray) -> np.ndarray:
+        """(F, N, D) likelihood, per radian, that they are pictures of lines with directions (D, 3)
+        in the camera's axes; focals (F,), in longer sides.
         """
-        found = self.towards(directions, focal)
-        upright, first, second = np.split(found, [1, 1 + len(YAWS)], axis=1)
+        ahead = directions[:, 2]
+        in_picture = directions[:, :2].T
+        focals = focals[:, None, None]
+        middles = (self.middle**2).sum(1)[:, None]
+        # from a segment's middle towards the vanishing point: across the segment, and how far
+        off = focals * (self.normal @ in_picture) - np.outer(self.middle_off, ahead)
+        far = focals**2 * (in_picture**2).sum(0) + middles * ahead**2
+        far = far - 2 * focals * (self.middle @ in_picture) * ahead
+        precision = 1 / self.spread[:, None]
+        scaled = off * off / np.maximum(far, NO_DISTANCE) * precision**2
+        return PEAK * precision * np.exp(-0.5 * scaled)
+
+    def likelihood(self, directions: np.ndarray, focals: np.ndarray) -> np.ndarray:
+        """(F,) logarithm of that of cameras, in which directions (1 + 2 Y, 3) are the vertical and,
+        for each of Y yaws, the two level ones.
+        """
+        found = self.towards(directions, focals)
+        upright, first, second = np.split(found, [1, 1 + len(YAWS)], axis=2)
         related = (upright + first + second) / 3
         mixed = (1 - UNRELATED) * related + UNRELATED * ANYWHERE
-        of_yaws = np.log(mixed).sum(0)
-        return float(logsumexp(of_yaws))
+        return logsumexp(np.log(mixed).sum(1), axis=1)
 
     def votes(self, pitches: np.ndarray, focals: np.ndarray) -> np.ndarray:
         """(pitches, focals) what they have against each camera: 0 for the best, else negative."""
-        found = np.empty((len(pitches), len(focals)))
-        for row, pitch in enumerate(pitches):
-            directions = _directions(float(pitch))
-            found[row] = [self.likelihood(directions, float(focal)) for focal in focals]
+        cameras = (_directions(float(pitch)) for pitch in pitches)
+        found = np.stack([self.likelihood(camera, focals) for camera in cameras])
         return np.maximum(found - found.max(), -MOST_AGAINST)
 
 
@@ -101,11 +108,12 @@ def seen_by_lines(
     """
     pitches = pitch + PITCHES
     steps = np.zeros(1) if is_known else FOCALS
+    focals = (focal * np.exp(steps)).astype(np.float32)
     unlikely = (PITCHES[:, None] / PITCH_ERROR) ** 2 + (steps / FOCAL_ERROR) ** 2
     belief = -0.5 * unlikely
     for label, segments in _segments(photo, labels):
         weight = OF_OBJECT if label else OF_SURROUNDINGS
-        belief = belief + weight * segments.votes(pitches, focal * np.exp(steps))
+        belief = belief + weight * segments.votes(pitches, focals)
     share = np.exp(belief - belief.max())
     share /= share.sum()
     turned = float(share.sum(1) @ PITCHES)
@@ -118,35 +126,47 @@ def _directions(pitch: float) -> np.ndarray:
     cosine, sine, level = np.cos(YAWS), np.sin(YAWS), np.zeros(len(YAWS))
     first = np.stack([cosine, level, sine], axis=1)
     second = np.stack([-sine, level, cosine], axis=1)
-    return np.concatenate([[[0.0, 1.0, 0.0]], first, second]) @ view_centric_rotation(pitch)
+    directions = np.concatenate([[[0.0, 1.0, 0.0]], first, second])
+    return (directions @ view_centric_rotation(pitch)).astype(np.float32)
 
 
 def _segments(photo: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, LineSegments]]:
-    """The segments of each object, and with label 0 those around the objects."""
+    """The longest segments of each object, and with label 0 those around the objects."""
     height, width = labels.shape
     scale = min(1.0, WORKING / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    found = cv2.createLineSegmentDetector().detect(grey)[0]
-    if found is None:
+    starts, ends = _detected(cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
+    if not len(starts):
         return
-    starts, ends = np.split(found.reshape(-1, 4).astype(np.float64), 2, axis=1)
-    lengths = np.linalg.norm(ends - starts, axis=1)
-    long = np.flatnonzero(lengths > SHORTEST)
-    long = long[np.argsort(-lengths[long], kind="stable")]
     middles = (starts + ends) / 2
-    owners = _owners(labels, size)
-    columns, rows = (middles[long].astype(int).clip(0, np.array(size) - 1)).T
-    own = owners[rows, columns]
+    columns, rows = middles.astype(int).clip(0, np.array(size) - 1).T
+    own = _owners(labels, size)[rows, columns]
     for label in np.unique(own):
-        chosen = long[own == label][:MOST]
+        chosen = np.flatnonzero(own == label)[:MOST]
         if len(chosen) < LEAST:
             continue
-        along = (ends - starts)[chosen] / lengths[chosen, None]
-        spread = np.hypot(CURVED, ENDS / lengths[chosen])
+        between = (ends - starts)[chosen]
+        lengths = np.linalg.norm(between, axis=1)
+        along = between / lengths[:, None]
+        spread = np.hypot(CURVED, ENDS / lengths)
         placed = (middles[chosen] + 0.5 - np.array(size) / 2) / max(size)
-        yield int(label), LineSegments(placed, along, spread)
+        numbers = (part.astype(np.float32) for part in (placed, along, spread))
+        yield int(label), LineSegments(*numbers)
+
+
+def _detected(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends (N, 2) of the straight segments of a picture, the longest first (the line segment
+    detector of von Gioi et al., 2010).
+    """
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    found = cv2.createLineSegmentDetector().detect(grey)[0]
+    if found is None:
+        return np.empty((0, 2)), np.empty((0, 2))
+    starts, ends = np.split(found.reshape(-1, 4).astype(np.float64), 2, axis=1)
+    lengths = np.linalg.norm(ends - starts, axis=1)
+    order = np.argsort(-lengths, kind="stable")
+    long = order[lengths[order] > SHORTEST]
+    return starts[long], ends[long]
 
 
 def _owners(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
