@@ -22,6 +22,7 @@ from scipy.special import logsumexp
 from maquette.geometry.cameras import view_centric_rotation
 
 WORKING = 512  # pixels of the longer side of the picture that segments are found in
+ENLARGED = 2.0  # times as large as it is, at most
 SHORTEST = 14.0  # pixels there
 MOST, LEAST = 60, 4  # segments of one object; the longest are asked
 NEAR = 4.0  # pixels from an object, where a segment is still its own
@@ -133,9 +134,10 @@ def _directions(pitch: float) -> np.ndarray:
 def _segments(photo: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, LineSegments]]:
     """The longest segments of each object, and with label 0 those around the objects."""
     height, width = labels.shape
-    scale = min(1.0, WORKING / max(height, width))
+    scale = min(ENLARGED, WORKING / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    starts, ends = _detected(cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    starts, ends = _detected(cv2.resize(photo, size, interpolation=smooth))
     if not len(starts):
         return
     middles = (starts + ends) / 2
