@@ -165,7 +165,9 @@ def nodes(*trees: ast.AST) -> int:
     """Expressions and statements; a docstring is none."""
     found = [node for tree in trees for node in ast.walk(tree)]
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    docstrings = sum(isinstance(n, documented) and bool(ast.get_docstring(n, clean=False)) for n in found)
+    docstrings = sum(
+        isinstance(n, documented) and bool(ast.get_docstring(n, clean=False)) for n in found
+    )
     return sum(isinstance(node, (ast.expr, ast.stmt)) for node in found) - 2 * docstrings
 
 
