@@ -15,6 +15,9 @@ EVERYTHING = (
     "maquette.evaluate.score",
     "maquette.data.library",
     "maquette.data.shards",
+    "torch._dynamo",  # which optimisers import
+    "maquette.train.loop",
+    "maquette.train.stored",
     "tests.evaluate.scenes",
     "tests.tiny",
 )

@@ -36,6 +36,7 @@ def folder(tmp_path_factory):
     (weights / "manifest.json").write_text(json.dumps(sums))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "embedded_folder", lambda: weights)
+        patch.setattr("maquette.evaluate.sets.PROCEDURAL_ASSETS", 12)  # of 48, for example 09
         patch.chdir(tmp_path_factory.mktemp("examples"))
         yield Path.cwd()
 

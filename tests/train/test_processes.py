@@ -1,8 +1,8 @@
 """Training with several processes, as torchrun starts them: they learn as one, and end together."""
 
+import multiprocessing
 import os
 import socket
-import subprocess
 import sys
 import textwrap
 
@@ -11,12 +11,16 @@ import torch
 
 from maquette.data.shards import ShardConfig, build_shards
 from maquette.data.views import ViewConfig
+from tests.copies import Copies, offered
 from tests.data.toys import Toys
 
-pytestmark = pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
-    reason="this torch was built without gloo",
-)
+pytestmark = [
+    pytest.mark.skipif(not offered(), reason="processes cannot be copied here"),
+    pytest.mark.skipif(
+        not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
+        reason="this torch was built without gloo",
+    ),
+]
 PROGRAM = textwrap.dedent("""
     import os, sys, time
     import torch
@@ -77,6 +81,15 @@ PROGRAM = textwrap.dedent("""
 """)
 
 
+def run(environment, arguments):
+    """The program in a process of its own."""
+    os.environ.update(environment)
+    sys.argv[1:] = arguments
+    multiprocessing.set_start_method(None, force=True)  # of processes that this one starts
+    torch.set_num_threads(1)
+    exec(PROGRAM, {"__name__": "program"})
+
+
 def train(folder, processes, slow=False, head="all", stream="", **config):
     """The end of each process: its step and weights."""
     folder.mkdir()
@@ -85,31 +98,15 @@ def train(folder, processes, slow=False, head="all", stream="", **config):
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     started = []
     for rank in range(processes):
-        among = (
-            {**address, "RANK": str(rank), "WORLD_SIZE": str(processes)} if processes > 1 else {}
-        )
-        command = [
-            sys.executable,
-            "-c",
-            PROGRAM,
-            str(folder / "run"),
-            repr(config),
-            str(folder / "end"),
-        ]
-        started.append(
-            subprocess.Popen(
-                command,
-                env={
-                    **os.environ,
-                    "SLOW": str(int(slow)),
-                    "HEAD": str(head),
-                    "STREAM": stream,
-                    "OMP_NUM_THREADS": "1",
-                    **among,
-                },
-            )
-        )
-    assert [process.wait(timeout=120) for process in started] == [0] * processes
+        among = {**address, "RANK": f"{rank}", "WORLD_SIZE": f"{processes}"}
+        told = {"SLOW": str(int(slow)), "HEAD": str(head), "STREAM": stream}
+        arguments = [str(folder / "run"), repr(config), str(folder / "end")]
+        environment = told | (among if processes > 1 else {})
+        started.append(Copies().Process(target=run, args=(environment, arguments)))
+        started[-1].start()
+    for process in started:
+        process.join(timeout=120)
+    assert [process.exitcode for process in started] == [0] * processes
     return [torch.load(folder / f"end{rank}") for rank in range(processes)]
 
 

@@ -79,7 +79,16 @@ class Ranks:
             yield
             return
         backend = "nccl" if device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, timeout=PATIENCE)
+        meeting, rank, world = next(distributed.rendezvous("env://"))
+        # torchrun keeps its store after a loss: there the lost processes' addresses stand, too
+        store = distributed.PrefixStore(f"start {self.restarts}", meeting)
+        distributed.init_process_group(
+            backend,
+            timeout=PATIENCE,
+            store=store,
+            rank=rank,
+            world_size=world,
+        )
         try:
             yield
         finally:
