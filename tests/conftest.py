@@ -1,11 +1,17 @@
 """Fixtures that are expensive enough to be made once for all tests, and the check of shapes."""
 
+import os
 import sys
 
 import pytest
 from jaxtyping import install_import_hook
 
-import tests.shapes  # noqa: F401
+from tests.shapes import check_sparingly
+
+# Byte code is kept even where the environment says not to, as many containers do: else each of the
+# dozens of processes that the tests start would compile the package anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Before anything of maquette is imported: the shapes in the annotations of these rooms are checked
 # at every call. What jaxtyping offers for Python 3.10 checks kernels marked @no_type_check, too,
@@ -13,6 +19,22 @@ import tests.shapes  # noqa: F401
 SHAPED = ("maquette.nn", "maquette.flow", "maquette.geometry")
 if sys.version_info >= (3, 11):
     install_import_hook(SHAPED, "tests.shapes.checked")
+a_test_begins = check_sparingly()
+
+
+def pytest_runtest_setup():
+    """Its first calls are all checked."""
+    a_test_begins()
+
+
+@pytest.fixture(scope="module")
+def coarse_fields():
+    """Half as many cells along the sides of what is held to the photo: a third of the time, for
+    tests in which it matters that there is a mesh.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maquette.stages.fuse.RESOLUTION", 64)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +45,14 @@ def tiny_weights(tmp_path_factory):
     from tests.tiny import save_tiny_weights  # imports torch
 
     return save_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_processes():
+    """Pools begin at once; tests/execute has them begin as users do."""
+    from tests.copies import Copies, offered
+
+    with pytest.MonkeyPatch.context() as patch:
+        if offered():
+            patch.setattr("maquette.execute.processes.START", Copies())
+        yield

@@ -1,6 +1,39 @@
 """How the annotations of arrays are checked while the tests run."""
 
+import itertools
+
+import jaxtyping
 from beartype import BeartypeConf, beartype
 
 # A whole number may stand where a float is expected, as type checkers have it.
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+ALL_UNTIL = 200  # calls of a test
+ONE_OF = 19  # of the later ones
+
+
+class Sparing(type(jaxtyping.config)):
+    """Whether a call is left unchecked: that of a small function takes less time than its check,
+    and what calls it ten thousand times does so alike.
+    """
+
+    def begin(self):
+        """A test begins."""
+        self.calls = itertools.count()
+
+    @property
+    def jaxtyping_disable(self):
+        number = next(self.calls)
+        return number > ALL_UNTIL and number % ONE_OF > 0
+
+    @jaxtyping_disable.setter
+    def jaxtyping_disable(self, value):
+        if value:
+            raise ValueError("the tests check shapes")
+
+
+def check_sparingly():
+    """From now on; returns what is to be called when a test begins."""
+    jaxtyping.config.__class__ = Sparing
+    jaxtyping.config.begin()
+    return jaxtyping.config.begin

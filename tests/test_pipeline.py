@@ -14,6 +14,8 @@ from maquette.pipeline import METHODS, Options, generate, imagine, regenerate
 from maquette.types import Focal
 from tests.tiny import save_tiny_weights, write_photo
 
+pytestmark = pytest.mark.usefixtures("coarse_fields")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):

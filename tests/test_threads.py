@@ -13,7 +13,7 @@ from maquette.masks import read_masks
 
 
 @pytest.fixture(scope="module")
-def scenes():
+def scenes(coarse_fields):
     """A cut-out of the bundled picture with two objects, made with one thread and with two."""
     folder = resources.files("maquette") / "assets" / "demo"
     photo = Image.open(str(folder / "photo.jpg"))

@@ -13,6 +13,8 @@ import maquette
 from maquette.export.read import load_named_meshes
 from tests.app.live import picture, pixels
 
+pytestmark = pytest.mark.usefixtures("coarse_fields")
+
 PLACE = [[0.0, 0.0, 2.0, 0.1], [0.0, 2.0, 0.0, 0.2], [-2.0, 0.0, 0.0, 0.3], [0.0, 0.0, 0.0, 1.0]]
 
 

@@ -7,6 +7,8 @@ from PIL import Image
 import maquette
 from maquette.cli import main
 
+pytestmark = pytest.mark.usefixtures("coarse_fields")
+
 BUNDLED = Path(str(resources.files("maquette"))) / "assets" / "demo"
 
 

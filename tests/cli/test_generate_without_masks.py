@@ -11,6 +11,8 @@ from maquette.cli import main
 from maquette.masks import read_masks, write_masks
 from tests.masks.pictures import disc
 
+pytestmark = pytest.mark.usefixtures("coarse_fields")
+
 
 @pytest.fixture
 def plain(tmp_path):

@@ -3,6 +3,7 @@ is interrupted.
 """
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -32,6 +33,12 @@ PROGRAM = textwrap.dedent("""
             for _ in pool.outcomes(task, [(sys.argv[1],)] * 5):
                 pass
 """)
+
+
+@pytest.fixture(autouse=True)
+def as_users_start_them(monkeypatch):
+    """Not as the other tests do."""
+    monkeypatch.setattr("maquette.execute.processes.START", multiprocessing.get_context("spawn"))
 
 
 def results(pool, task, arguments):

@@ -10,11 +10,10 @@ import torch
 
 from maquette.methods.base import Models, Sampling, Watch, visible_labels
 from maquette.models.generator import Generator
-from maquette.models.image_encoder import GeometryNet
 from maquette.stages.perceive import Perception, perceive
 from maquette.types import Failure, InstanceMask
 from tests.stages.test_perceive import scene_input
-from tests.tiny import GENERATOR, GEOMETRY, ball_vae
+from tests.tiny import GENERATOR, ball_vae, smooth_geometry
 
 FAST = Sampling(steps=2, zoom_steps=2)
 
@@ -58,7 +57,7 @@ def world() -> World:
         torch.manual_seed(0)
         photo = scene_input()
         with torch.inference_mode():
-            perception = perceive(GeometryNet(GEOMETRY).eval(), photo)
+            perception = perceive(smooth_geometry(), photo)
         return World(Models(lively(Generator(GENERATOR)), ball_vae().eval()), perception)
 
 

@@ -1,11 +1,13 @@
 """A window of the photo belongs to the photo: camera, mask and depth agree with it."""
 
+import cv2
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import project
-from maquette.stages.closeup import closeup
+from maquette.stages.closeup import closeup, distance_within
 from tests.stages.balls import RADIUS, ball_depth, perceived_ball
 
 
@@ -64,3 +66,13 @@ def test_a_box_makes_the_window_larger_and_other_objects_have_their_depth(seen):
 def test_a_mask_without_pixels_is_said():
     with pytest.raises(ValueError, match="no pixel"):
         pixel_box(np.zeros((4, 4), bool))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_distances_are_the_exact_ones_whatever_the_threads(threads):
+    inside = np.random.default_rng(0).random((290, 310)) > 0.002
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(threads)
+    found = distance_within(inside)
+    cv2.setNumThreads(before)
+    assert np.array_equal(found, ndimage.distance_transform_edt(inside).astype(np.float32))

@@ -36,6 +36,9 @@ KILLED = 9  # SIGKILL, which not every system names
 GRACE = 0.5  # seconds in which a process may leave tidily when it is told to
 PATIENCE = 20  # times that it is told before it is killed
 FALSE_STARTS = 3  # processes in a row that may end before they are prepared
+# Processes are spawned, not forked: their memory is what their tasks need, and threads of this
+# process cannot be torn.
+START = multiprocessing.get_context("spawn")
 
 Task = Callable[..., Any]
 
@@ -64,9 +67,8 @@ class _Worker:
     @classmethod
     def start(cls, prepare: Task | None, arguments: tuple[Any, ...]) -> _Worker:
         """Start one; its first message says that it is prepared."""
-        context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
-        process = context.Process(target=_work, args=(there, prepare, arguments))
+        here, there = START.Pipe()
+        process = START.Process(target=_work, args=(there, prepare, arguments))
         process.start()
         there.close()
         return cls(process, here)
@@ -205,9 +207,6 @@ def spawned(
 ) -> Iterator[Workers]:
     """``jobs`` processes, each of which first calls ``prepare(*arguments)``. An exception in the
     body ends them and the tasks they are at.
-
-    They are spawned, not forked: their memory is what their tasks need, and threads of this process
-    cannot be torn.
     """
     workers = Workers(jobs, prepare, arguments)
     try:

@@ -37,7 +37,7 @@ class Closeup:
         """(H, W) float32 distance of each pixel's centre from the mask's outline in pixels,
         negative outside. The photo's border is no outline.
         """
-        inside, outside = (_distance(part) for part in (self.mask, ~self.mask))
+        inside, outside = (distance_within(part) for part in (self.mask, ~self.mask))
         return inside - outside - np.where(self.mask, 0.5, -0.5).astype(np.float32)
 
 
@@ -153,9 +153,13 @@ def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
     return cv2.warpAffine(filled, change[:2], cut.size, flags=how, borderMode=border)
 
 
-def _distance(inside: np.ndarray) -> np.ndarray:
-    """(H, W) float32 distance of each pixel of a mask from the next pixel outside of it."""
+def distance_within(inside: np.ndarray) -> np.ndarray:
+    """(H, W) float32 distance of each pixel of a mask from the next pixel outside of it, to the
+    bit.
+    """
     framed = inside.astype(np.uint8)
     if framed.all():
         return np.full(framed.shape, float(max(framed.shape)), np.float32)
-    return cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # its last bits depend on OpenCV's threads; the squares are whole numbers
+    return np.sqrt(np.rint(np.square(distance)))

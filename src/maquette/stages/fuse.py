@@ -29,7 +29,7 @@ from maquette.geometry.boxes import bounding_box
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
-from maquette.stages.closeup import Closeup, closeup, middle_lines
+from maquette.stages.closeup import Closeup, closeup, distance_within, middle_lines
 from maquette.stages.join import joined
 from maquette.stages.mirror import MirrorPlane, VisibleMatter, mirrored_field
 from maquette.stages.perceive import Perception
@@ -243,8 +243,7 @@ def _outline(witness: Witness) -> np.ndarray:
     thin = middle_lines(witness.window.mask, inwards) & (inwards < least)
     if not thin.any():
         return smooth
-    away = cv2.distanceTransform((~thin).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.maximum(smooth, least - away)
+    return np.maximum(smooth, least - distance_within(~thin))
 
 
 def _coarse_look(witness: Witness, generated: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@ scene.
 """
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,11 +22,10 @@ from maquette.methods.comboverse.alone import (
     starting_place,
 )
 from maquette.methods.comboverse.complete import complete
-from maquette.models.image_encoder import GeometryNet
 from maquette.stages.viewpoint import picture_box
 from maquette.types import Camera
 from tests.methods.worlds import world
-from tests.tiny import GEOMETRY
+from tests.tiny import smooth_geometry
 
 PITCH = 0.3
 
@@ -86,11 +86,12 @@ def test_the_azimuth_of_a_ray_turns_it_into_the_plane_of_depth_and_height():
     assert ray_azimuth(camera(), np.array([200.0, 7.0])) == pytest.approx(0)
 
 
+@cache
 def made(yaw=0.0, fit=True):
     w = world()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = GeometryNet(GEOMETRY).eval()
+        network = smooth_geometry()
     with torch.inference_mode():
         completed = complete(None, w.perception, 2, 0)
         sampling = Sampling(steps=2, zoom_steps=2, seed=5)
@@ -110,7 +111,7 @@ def test_the_yaw_turns_mesh_and_surface_alike_and_fit_changes_the_shape():
         raw.mesh.vertices, straight.mesh.vertices
     )
     assert (
-        np.array_equal(made().mesh.vertices, straight.mesh.vertices)
+        np.array_equal(made.__wrapped__().mesh.vertices, straight.mesh.vertices)
         and straight.surface.shape[1] == 3
     )
 
@@ -124,7 +125,7 @@ def test_the_surface_is_what_is_visible_not_what_was_painted():
             completed,
             visible=completed.visible & (np.arange(len(completed.mask)) < len(completed.mask) // 2),
         )
-        networks = GeometryNet(GEOMETRY).eval(), w.models
+        networks = smooth_geometry(), w.models
         sampling = Sampling(steps=1, zoom_steps=1)
         whole, half = (make_alone(*networks, c, 2, sampling) for c in (completed, left))
     assert 0.3 < len(half.surface) / len(whole.surface) < 0.7
