@@ -17,14 +17,22 @@ from maquette.geometry.transforms import similarity, transform_points
 from maquette.options import ScaleOptions, SimulationOptions
 from maquette.simulation.bodies import Solid, bodies_of, span_of
 from maquette.simulation.contact import fall, supported_by
-from maquette.simulation.footing import Shown, Standing, footed, levelled, squeezed, with_base
+from maquette.simulation.footing import (
+    Shown,
+    Standing,
+    footed,
+    levelled,
+    squeezed,
+    with_base,
+    with_patch,
+)
 from maquette.simulation.hulls import overlap_along
 from maquette.simulation.parts import decomposed
 from maquette.simulation.scale import scaled_scene
 from maquette.simulation.world import PhysicsWorld, world_of
 from maquette.types import GROUND, Instance, Scene, Support
 
-REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which an object's contacts reach, by round
+REACHES = (0.08, 0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by round
 LARGEST_STEP = 0.1  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
 NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
@@ -205,7 +213,11 @@ def made_to_stand(
     least = LEAST_DROP * span_of(scene.visible())
     motion = _along_ray(scene.camera.position, bottom, bottom - drop, least)
     placed = motion @ scene[label].world_from_instance
-    return replace(given, scene=scene.transform(label, placed))
+    made_there = replace(given, scene=scene.transform(label, placed))
+    if not isinstance(supporter, int):
+        return made_there
+    base = made_there.standing(label).base
+    return made_there.reshaped(supporter, with_patch(made_there.standing(supporter), base))
 
 
 def with_room(given: CollidingScene, still: Collection[int]) -> CollidingScene:

@@ -110,8 +110,8 @@ def _hulled(points: np.ndarray) -> Decomposition:
 
 
 def _cut(surface: _Surface) -> Decomposition:
-    found = None if surface.is_nearly_convex else cut_parts(surface.vertices, surface.faces)
-    return _assembled(surface, found)
+    found = [] if surface.is_nearly_convex else cut_parts(surface.vertices, surface.faces)
+    return _assembled(surface, _large(surface, found))
 
 
 def _surface(mesh: trimesh.Trimesh, triangles: int = TRIANGLES) -> _Surface:
@@ -129,17 +129,21 @@ def _surface(mesh: trimesh.Trimesh, triangles: int = TRIANGLES) -> _Surface:
 
 
 def _assembled(surface: _Surface, found: list[np.ndarray] | None) -> Decomposition:
-    """The parts in the mesh's frame, without crumbs."""
-    if surface.is_nearly_convex:
+    """The parts in the mesh's frame."""
+    if not found and surface.is_nearly_convex:
         return Decomposition((surface.hull,))
     if not found:
         remark = "no convex parts were found in time, so it collides as its convex hull"
         return Decomposition((surface.hull,), remark)
     thickness = least_thickness(surface.original)
     placed = [corners * surface.side + surface.middle for corners in found]
-    parts = [convex_part(corners, thickness) for corners in placed]
-    large = [part for part in parts if part.volume > LEAST_PART * surface.hull.volume]
-    return Decomposition(tuple(large or [surface.hull]))
+    return Decomposition(tuple(convex_part(corners, thickness) for corners in placed))
+
+
+def _large(surface: _Surface, found: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Without crumbs."""
+    least = LEAST_PART * surface.hull.volume / surface.side**3
+    return [corners for corners in found if convex_part(corners, THINNEST).volume > least]
 
 
 def _simplified(
@@ -155,13 +159,13 @@ def _simplified(
 
 def _remembered(surface: _Surface) -> list[np.ndarray] | None:
     """Corners (V, 3) of each part, from the cache or made and put there; None for none."""
-    if surface.is_nearly_convex:
-        return None
     path = _kept(surface)
     with contextlib.suppress(*UNREADABLE):
         return _read(path)
+    if surface.is_nearly_convex:
+        return None
     require_extra("coacd", "finding convex parts", "sim", "; or choose collision hull or box")
-    found = _tried(surface.vertices, surface.faces)
+    found = _large(surface, _tried(surface.vertices, surface.faces) or [])
     if found:
         with contextlib.suppress(OSError), atomic_write(path) as temporary:
             np.savez(temporary, *found)
@@ -178,11 +182,9 @@ def _kept(surface: _Surface) -> Path:
 
 def remember(mesh: trimesh.Trimesh, was: trimesh.Trimesh, shape: Decomposition) -> None:
     """Keep the convex parts of a mesh, given in the frame of ``was``, the same but not centred on
-    its box, so that a file that is written of it collides alike. None are kept of what is a hull.
+    its box, so that a file that is written of it collides alike.
     """
     surface = _surface(mesh)
-    if surface.is_nearly_convex or shape.remark:
-        return
     shift = np.asarray(mesh.vertices)[0] - np.asarray(was.vertices)[0]
     placed = [part.vertices + shift - surface.middle for part in shape.parts]
     with contextlib.suppress(OSError), atomic_write(_kept(surface)) as temporary:

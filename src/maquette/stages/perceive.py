@@ -45,7 +45,7 @@ from maquette.stages.frame import (
 )
 from maquette.stages.lines import seen_by_lines
 from maquette.stages.measured import Measured, floors, put_in
-from maquette.stages.support import find_supports
+from maquette.stages.support import find_supports, likely_supports
 from maquette.types import Camera, SceneInput, Support
 
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
@@ -167,13 +167,13 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
     known = Measured(seen, estimate.boxes, None, None)
     if given.geometry is not None:
         known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
-    if known.fine is not None:  # measured surfaces are where they are
-        supports = find_supports(known.seen, known.boxes)
-    else:
-        boxed = into_boxes(known.seen, known.boxes)
-        supports = find_supports(boxed, known.boxes)
+    is_measured = known.fine is not None  # such surfaces are where they are
+    boxed = known.seen if is_measured else into_boxes(known.seen, known.boxes)
+    supports = find_supports(boxed, known.boxes)
+    if not is_measured:
         known = replace(known, seen=in_contact(known.seen, boxed, supports))
-    return _in_scene_frame(known, given, labels, supports)
+    likely = likely_supports(boxed, known.boxes, supports)
+    return replace(_in_scene_frame(known, given, labels, supports), supports=likely)
 
 
 def _with_camera(estimate: _Estimate, given: SceneInput, labels: np.ndarray) -> _Estimate:
