@@ -50,26 +50,26 @@ def move(data: Path, source: str, target: str) -> int:
 
 
 def _to_postgresql(data: Path, address: str) -> int:
-    sign = secrets.token_hex(16)
-    with _open(sqlite(data / DATABASE)) as source, _open(postgresql(address)) as target:
-        count = copy_all(source, target, [sign])
-    write_files({data / HOME: sign.encode()})
+    drawn = secrets.token_hex(16)
+    with ExitStack() as undo:
+        write_files({data / HOME: drawn.encode()})
+        undo.callback((data / HOME).unlink)
+        with _open(sqlite(data / DATABASE)) as source, _open(postgresql(address)) as target:
+            count = copy_all(source, target, [drawn])
+        undo.pop_all()
     os.replace(data / DATABASE, data / LEFT)
     return count
 
 
 def _to_sqlite(data: Path, address: str) -> int:
     file = data / DATABASE
-    with ExitStack() as stack:
-        source = stack.enter_context(_open(postgresql(address)))
+    with _open(postgresql(address)) as source, ExitStack() as undo:
         require_home(Store(source), data)
-        stack.callback(file.unlink, missing_ok=True)  # unless it gets done
-        target = stack.enter_context(_open(sqlite(file)))
-        count = copy_all(source, target, [])
+        undo.callback(file.unlink, missing_ok=True)
+        with _open(sqlite(file)) as target:
+            count = copy_all(source, target, [])
         (data / HOME).unlink()
-        stack.pop_all()
-        source.engine.dispose()
-        target.engine.dispose()
+        undo.pop_all()
     return count
 
 
