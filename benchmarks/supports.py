@@ -1,6 +1,6 @@
 """How often ``stages.support`` says rightly what objects stand on.
 
-    python benchmarks/supports.py [--sets small-on-large,low-cameras] [--scenes 14] [--assets DIR]
+    python benchmarks/supports.py [--sets small-on-large,low-cameras] [--scenes 14] [--first 0]
     python benchmarks/supports.py --placement
 
 With ``--placement`` true boxes are put where the estimated distances want them, and their IoU with
@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
 import trimesh
+from scipy.stats import binomtest
 from support_sets import SUPPORT_SETS
 from tqdm import tqdm
 
@@ -56,23 +57,27 @@ def true_supports(case: Case) -> dict[int, int | str | None]:
     }
 
 
-def cases_of(library: Catalogue, name: str, scenes: int) -> Iterator[Case]:
-    """Scenes of one of the benchmark's sets, or of those here."""
+def cases_of(library: Catalogue, name: str, scenes: Iterable[int]) -> Iterator[Case]:
+    """Scenes of one of the benchmark's sets, or of those here, by number."""
     scene_set = SUPPORT_SETS.get(name) or SETS[name]
-    return (drawn_case(library, scene_set, name, index) for index in range(scenes))
+    return (drawn_case(library, scene_set, name, index) for index in scenes)
 
 
 def shares(counted: Counter[str]) -> str:
-    """Of all that stand on an object or on the ground, how many are said rightly; of all that is
-    said, how much is wrong.
+    """Of all pairs, how many are said rightly, and of all that is said, how much is wrong; with
+    95 % intervals (Wilson, 1927). A pair is an object with a mask and what it truly stands on, another
+    object or the ground; what hangs or leans is in none.
     """
     known = {key: count for key, count in counted.items() if not key.startswith("other")}
     right = sum(count for key, count in counted.items() if key.endswith("right"))
     wrong = sum(count for key, count in counted.items() if key.endswith("WRONG"))
-    said = max(right + wrong, 1)
-    return (
-        f"right {right / max(sum(known.values()), 1):.3f}, wrong {wrong / said:.3f} of {said} said"
-    )
+    pairs = sum(known.values())
+    return f"right {_share(right, pairs)} of {pairs} pairs, wrong {_share(wrong, right + wrong)}"
+
+
+def _share(count: int, of: int) -> str:
+    interval = binomtest(count, max(of, 1)).proportion_ci(0.95, "wilson")
+    return f"{count / max(of, 1):.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def verdict(said: int | str | None, true: int | str | None) -> str:
@@ -160,7 +165,7 @@ def _aligned(placed: list[np.ndarray], truth: list[np.ndarray]) -> tuple[np.ndar
     return fitted.reshape(-1, 2, 3), np.array(truth)
 
 
-def compare_placement(library: Catalogue, net: GeometryNet, sets: str, scenes: int) -> None:
+def compare_placement(library: Catalogue, net: GeometryNet, sets: str, scenes: range) -> None:
     everything = []
     for name in sets.split(","):
         cases = cases_of(library, name, scenes)
@@ -181,17 +186,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default=ALL)
     parser.add_argument("--scenes", type=int, default=14)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--assets")
     parser.add_argument("--placement", action="store_true")
     args = parser.parse_args()
     library = Catalogue.of(held_out_assets(args.assets))
     (net,) = load_models().models((PERCEPTION,), torch.device("cpu"))
+    numbers = range(args.first, args.first + args.scenes)
     if args.placement:
-        compare_placement(library, net, args.sets, args.scenes)
+        compare_placement(library, net, args.sets, numbers)
         return
     everything: Counter[str] = Counter()
     for name in args.sets.split(","):
-        cases = cases_of(library, name, args.scenes)
+        cases = cases_of(library, name, numbers)
         counted: Counter[str] = sum(
             (verdicts(c, net) for c in tqdm(cases, name, disable=None)), Counter()
         )

@@ -64,6 +64,9 @@ def test_every_instance_stands_centred_on_itself_with_a_confidence(scene):
         assert len(vertex_colors_of(instance.mesh)) == len(instance.mesh.vertices)
         np.testing.assert_array_equal(instance.world_from_instance[:3, :3], np.eye(3))
     assert scene.ground_height == min(i.box[0, 1] for i in scene.instances)
+    boxes = np.concatenate([i.box for i in scene.instances])  # the scene frame's convention
+    assert np.ptp(boxes, axis=0).max() == pytest.approx(1.0, abs=1e-6)
+    assert np.abs(boxes.max(0) + boxes.min(0)).max() < 1e-6
 
 
 def test_provenance_says_how_it_was_made(scene):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch.backends import cuda, cudnn
@@ -92,10 +93,29 @@ def multiplying(precision: str, device: torch.device) -> Iterator[None]:
 @contextlib.contextmanager
 def _tensor_float(allowed: bool) -> Iterator[None]:
     """Allow or forbid products of float32 with 10 bits of mantissa on graphics cards meanwhile."""
-    before = (cuda.matmul.allow_tf32, cudnn.allow_tf32)
-    cuda.matmul.allow_tf32 = allowed
-    cudnn.allow_tf32 = allowed
+    before = Multiplication.now()
+    Multiplication(allowed, allowed).restore()
     try:
         yield
     finally:
-        cuda.matmul.allow_tf32, cudnn.allow_tf32 = before
+        before.restore()
+
+
+@dataclass(frozen=True)
+class Multiplication:
+    """Whether graphics cards may multiply in tf32: torch notes it for the whole process, not for
+    each thread.
+    """
+
+    matrices: bool
+    convolutions: bool
+
+    @classmethod
+    def now(cls) -> Multiplication:
+        """As it is."""
+        return cls(cuda.matmul.allow_tf32, cudnn.allow_tf32)
+
+    def restore(self) -> None:
+        """Make it so."""
+        cuda.matmul.allow_tf32 = self.matrices
+        cudnn.allow_tf32 = self.convolutions

@@ -20,6 +20,7 @@ from maquette.checkpoints.depth_networks import DepthNetwork
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.declare import names_of, refuse_unknown
 from maquette.errors import InputError
+from maquette.geometry.cameras import moved
 from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
 from maquette.inputs import read_scene_input
@@ -42,7 +43,7 @@ from maquette.recipe import Options, load_for, open_perception
 from maquette.stages.check import check
 from maquette.stages.decode import mesh_from_volume
 from maquette.stages.perceive import perceive
-from maquette.stages.place import ground_height, place
+from maquette.stages.place import UNIT, filling_frame, ground_height, in_frame, place, scaled
 from maquette.stages.point import proposed
 from maquette.stages.seen import with_seen_depth
 from maquette.stages.support import known_supports
@@ -141,15 +142,20 @@ def _seen_by(network: DepthNetwork | None, ours: GeometryNet, given: SceneInput)
 
 def _scene_of(kept: Attempt, given: SceneInput, provenance: dict[str, Any]) -> Scene:
     """What an attempt has made of the input."""
+    instances, camera = kept.instances, kept.perception.camera
+    if instances and kept.perception.given_depth is None:  # what is measured has its own unit
+        new_from_old = filling_frame(instances)
+        camera = moved(camera, new_from_old)
+        instances = tuple(in_frame(instance, new_from_old) for instance in instances)
     return Scene(
-        instances=kept.instances,
-        camera=kept.perception.camera,
+        instances=instances,
+        camera=camera,
         failures=kept.failures,
-        ground_height=ground_height(kept.instances),
+        ground_height=ground_height(instances),
         metres_per_unit=kept.perception.metres_per_unit,
         provenance=provenance,
         input=given,
-        supports=known_supports(kept.perception.supports, {i.label for i in kept.instances}),
+        supports=known_supports(kept.perception.supports, {i.label for i in instances}),
     )
 
 
@@ -265,6 +271,7 @@ def regenerate(
     if isinstance(made, Failure):
         raise InputError(f"instance {label} with seed {seed}: {made.reason}")
     (made,) = check((made,), perception)
+    made = replace(made, mesh=scaled(made.mesh, float(old.state.get(UNIT, 1.0))))
     names = ("mesh", "seed", "confidence", "warnings")
     return scene._with(label, **{name: getattr(made, name) for name in names})
 

@@ -185,6 +185,19 @@ class Scene:
     input: SceneInput | None = None  # kept for regenerate() and the preview
     # label -> what the instance stands on; a label that is missing is not known
     supports: Mapping[int, Support] = field(default_factory=dict)
+    # ground, floor and walls: no objects, and shown only where they are asked for
+    around: tuple[Instance, ...] = ()
+
+    @property
+    def labels(self) -> set[int]:
+        """Those that are taken, by instances, by what is around them, and by masks."""
+        masks = () if self.input is None else self.input.masks
+        return {one.label for one in (*self.instances, *self.around, *masks)}
+
+    @property
+    def nodes(self) -> set[str]:
+        """Names of the glTF nodes of instances and of what is around them."""
+        return {one.node_name for one in (*self.instances, *self.around)}
 
     def __repr__(self) -> str:
         names = [i.node_name for i in self.instances[:SHOWN]]
@@ -301,15 +314,12 @@ class Scene:
         """
         original = self[label]
         label = original.label
-        labels = {i.label for i in self.instances}
-        if self.input is not None:  # objects that failed or were deleted keep their labels
-            labels |= {mask.label for mask in self.input.masks}
-        node = free_node(original.node_name, {i.node_name for i in self.instances})
+        node = free_node(original.node_name, self.nodes)
         placed = shifted(original.world_from_instance, translation, label)
         unchecked = dataclasses.replace(original, confidence=float("nan"), state={})
         copy = dataclasses.replace(
             unchecked,
-            label=free_label(labels),
+            label=free_label(self.labels),
             node=node,
             world_from_instance=placed,
         )
@@ -322,7 +332,7 @@ class Scene:
     def rename(self, label: int | str, node: str) -> Scene:
         """A scene in which one instance's node has another name; names stay unique."""
         old = self[label]
-        check_node(old.label, node, {i.node_name for i in self.instances if i is not old})
+        check_node(old.label, node, self.nodes - {old.node_name})
         return self._with(label, node=node)
 
     def replace(
@@ -456,6 +466,11 @@ def node_names(masks: Iterable[InstanceMask]) -> dict[int, str]:
             taken = set(nodes.values())
             nodes[mask.label] = next(n for n in itertools.chain([name], numbered) if n not in taken)
     return nodes
+
+
+def own_node(node: str, taken: Collection[str]) -> str:
+    """The name of a node, unless it is taken: then as ``free_node`` makes it."""
+    return free_node(node, taken) if node in taken else node
 
 
 def free_node(node: str, taken: Collection[str]) -> str:

@@ -96,6 +96,36 @@ def work(request):
     say("done", seconds={"sample": 0.01}, failures=[], warnings=["it is fake"])
 
 
-say("hello", capabilities=CAPABILITIES)
-for line in sys.stdin:
-    work(json.loads(line))
+def work_together(requests):
+    """What happens to each is chosen by its ``seed``: 100 goes on until it is dropped, 98 cannot be
+    done, 97 ends the process, anything else works.
+    """
+    waiting = []
+    for number, request in enumerate(requests):
+        seed = request["options"]["seed"]
+        say("progress", number=number, stage="perceive", share=0.0, instance=None, attempt=1)
+        if seed == 97:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if seed == 98:
+            say("failed", number=number, message="the photo: no object could be made")
+        elif seed == 100:
+            waiting.append(number)
+        else:
+            save(Path(request["result"]), [1, 2])
+            together = {"sample": float(len(requests))}
+            say("done", number=number, seconds=together, failures=[], warnings=[])
+    while waiting:
+        order = json.loads(sys.stdin.readline())
+        for number in list(waiting):
+            if order["do"] == "drop" and order["folder"] == requests[number]["folder"]:
+                waiting.remove(number)
+                say("failed", number=number, message="dropped")
+
+
+say("hello", capabilities=CAPABILITIES, together={"methods": ["iscene"], "most": 1})
+for line in iter(sys.stdin.readline, ""):
+    order = json.loads(line)
+    if order["do"] == "together":
+        work_together(order["requests"])
+    elif order["do"] != "drop":
+        work(order)

@@ -138,7 +138,7 @@ def test_a_glb_of_any_program_opens_and_a_scene_is_shared_as_one_page(tmp_path):
     assert scene["egg"].label == 1 and scene.input is None
     folders = Folders.at(tmp_path / "data")
     folders.recover({})  # makes the place to work in
-    page = scene_files.exported(scene, "room", "html", FileSpace(), folders)
+    page = scene_files.exported(scene, "room", "html", FileSpace(), False, folders)
     assert page.name == "room.html" and b"viewer.js" not in page.content[:100]
     assert page.content.startswith(b"<!doctype html>") and page.media_type.startswith("text/html")
     text = tmp_path / "words.glb"

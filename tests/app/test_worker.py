@@ -12,15 +12,18 @@ from PIL import ExifTags, Image
 import maquette
 from maquette.app import worker
 from maquette.checkpoints.embedded import load_models
-from maquette.masks import read_masks
+from maquette.masks import read_masks, write_masks
 from maquette.pipeline import generate
+from maquette.simulation.glb_scene import scene_of_glb
 from tests.app.live import label_png, picture, pixels, start
+from tests.app.test_geometry import depth_png
 from tests.document.scenes import make_scene
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory, tiny_weights):
-    with start(tmp_path_factory.mktemp("real"), worker=(), weights=(tiny_weights,)) as live:
+    folder = tmp_path_factory.mktemp("real")
+    with start(folder, worker=(), weights=(tiny_weights,), max_batch=4) as live:
         yield live
 
 
@@ -95,6 +98,25 @@ def test_a_job_makes_what_the_library_makes(real, tiny_weights, tmp_path):
     np.testing.assert_array_equal(again[2].world_from_instance, made[2].world_from_instance)
 
 
+def test_a_given_depth_shows_its_room(real, tmp_path):
+    files = [("photo", "p.png", picture()), ("masks", "m.png", label_png())]
+    answer = real.send(
+        "/api/jobs",
+        [*files, ("depth", "d.png", depth_png())],
+        options='{"steps": 1}',
+    )
+    state = real.follow(answer.json["id"])
+    scene = real.get(f"/api/scenes/{state['scene']}").json
+    assert {one["name"] for one in scene["around"]} <= {"floor", "wall"}
+    assert opened(real, state["scene"], tmp_path).around
+    assert real.get(scene["around"][0]["glb"]).body.startswith(b"glTF")
+    for asked in ("false", "true"):
+        path = tmp_path / f"{asked}.glb"
+        address = f"/api/scenes/{state['scene']}/export?format=glb&room={asked}"
+        path.write_bytes(real.get(address).body)
+        assert bool(scene_of_glb(path).around) == (asked == "true")
+
+
 def test_the_configuration_comes_from_the_worker(real, tiny_weights):
     config = real.get("/api/config").json
     assert config["models"][0]["name"] == tiny_weights.name and config["models"][0]["default"]
@@ -136,3 +158,86 @@ def test_an_object_that_moves_is_told_but_not_made_again(tmp_path):
     reporter.progress("alone", 0.0)  # the next try
     reporter.instance(scene.instances[0])
     assert said[-1][1]["attempt"] == 2
+
+
+def request_in(folder, seed):
+    """What a job is made from, as jobs.py leaves it."""
+    (folder / "instances").mkdir(parents=True)
+    (folder / "image.png").write_bytes(picture(seed=seed))
+    write_masks(read_masks(pixels(label_png())), folder / "masks.npz")
+    return {
+        "do": "generate",
+        "folder": str(folder),
+        "result": str(folder / "result"),
+        "source": "photo.png",
+        "options": {"seed": seed, "steps": 1, "fit": False, "device": "cpu"},
+    }
+
+
+class Said(list):
+    """What a worker says, by what and number."""
+
+    def __call__(self, what, **values):
+        self.append((what, values))
+
+    def last(self, number):
+        return [(what, values) for what, values in self if values["number"] == number][-1]
+
+
+def test_scenes_made_together_end_each_for_itself(tiny_weights, tmp_path):
+    models = load_models(tiny_weights)
+    requests = [request_in(tmp_path / str(seed), seed) for seed in range(4)]
+    (tmp_path / "1" / "image.png").write_bytes(b"no picture")
+
+    class Dropping(Said):
+        def __call__(self, what, **values):
+            super().__call__(what, **values)
+            if values["number"] == 2 and values.get("stage") == "scene":
+                company.drop(requests[2]["folder"])
+                company.drop("of another batch")
+
+    said = Dropping()
+    company = worker.Company(requests, models, said)
+    company.make_all()
+    assert [said.last(number)[0] for number in range(4)] == ["done", "failed", "failed", "done"]
+    assert "given up" in said.last(2)[1]["message"]
+    for seed in (0, 3):
+        made = maquette.load(tmp_path / str(seed) / "result" / "scene.json")
+        alone = generate(
+            worker.input_of(tmp_path / str(seed), "photo.png"),
+            models=models,
+            **requests[seed]["options"],
+        )
+        for one, other in zip(made.instances, alone.instances, strict=True):
+            assert (one.label, one.seed) == (other.label, other.seed)
+            np.testing.assert_allclose(
+                one.world_from_instance, other.world_from_instance, atol=1e-3
+            )
+
+
+def test_a_scene_for_which_there_was_no_room_in_company_is_made_alone(
+    tiny_weights, tmp_path, monkeypatch
+):
+    requests = [request_in(tmp_path / str(seed), seed) for seed in range(2)]
+    said = Said()
+    company = worker.Company(requests, load_models(tiny_weights), said)
+    plain = worker.make
+
+    def make(request, models, say):
+        if isinstance(models, worker.SharedWeights) and request is requests[1]:
+            raise worker.torch.OutOfMemoryError("CUDA out of memory")
+        plain(request, models, say)
+
+    monkeypatch.setattr(worker, "make", make)
+    company.make_all()
+    assert [said.last(number)[0] for number in range(2)] == ["done", "done"]
+
+
+def test_jobs_that_wait_are_made_together(real):
+    photo = real.photo()
+    options = {"steps": 1, "fit": False}
+    first, *others = [real.job(photo, wait=False, seed=seed, **options) for seed in range(3)]
+    one, other = (real.follow(job["id"]) for job in others)
+    assert one["state"] == other["state"] == real.follow(first["id"])["state"] == "done"
+    assert max(one["started"], other["started"]) < min(one["finished"], other["finished"])
+    assert one["scene"] != other["scene"]

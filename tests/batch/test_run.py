@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -12,6 +13,8 @@ from maquette.batch.finished import Products
 from maquette.batch.pairs import Job
 from maquette.batch.run import Session, Settings, run_job, run_jobs
 from maquette.errors import CheckpointError, InputError, OutputError
+from maquette.execute.pool import HERE
+from maquette.execute.processes import Ended
 from maquette.options import ScaleOptions
 from maquette.pipeline import Options
 from tests.tiny import write_photo
@@ -266,3 +269,39 @@ def test_photo_whose_only_object_vanishes_is_refused(job, session):
     Image.fromarray(labels).save(job.masks)
     with pytest.raises(InputError, match="no mask covers a pixel"):
         run_job(job, session)
+
+
+def photo_jobs(folder, counts):
+    return [
+        Job(*write_photo(folder / "in", f"{k}.png", count, seed=k), folder / f"out-{k}")
+        for k, count in enumerate(counts)
+    ]
+
+
+def test_photos_made_together_are_kept_and_a_bad_one_costs_itself(tmp_path, session):
+    jobs = photo_jobs(tmp_path, (2, 1, 2, 1))
+    jobs[1].photo.write_bytes(b"no picture")
+    outcomes = list(run_jobs(jobs, session, batch=3))
+    assert [outcome.status for outcome in outcomes] == ["made", "failed", "made", "made"]
+    assert [outcome.photo for outcome in outcomes] == [str(job.photo) for job in jobs]
+    again = run_jobs(jobs, session)
+    assert [outcome.status for outcome in again] == ["kept", "failed", "kept", "kept"]
+
+
+def test_a_process_that_ends_in_company_costs_one_photo(tmp_path, session, monkeypatch):
+    jobs = photo_jobs(tmp_path, (1, 1, 1))
+
+    class Pool:
+        """Its process ends with the third photo."""
+
+        def outcomes(self, task, arguments):
+            for number, (part, _) in enumerate(arguments):
+                if jobs[2] in part:
+                    yield number, Ended("it crashed")
+                else:
+                    yield number, [run.failed(job, InputError("stands for made")) for job in part]
+
+    monkeypatch.setattr(run, "processes", lambda *_: contextlib.nullcontext(Pool()))
+    outcomes = list(run.run_jobs_apart(jobs, session.settings, HERE, batch=3))
+    assert [outcome.photo for outcome in outcomes] == [str(job.photo) for job in jobs]
+    assert ["crashed" in outcome.error for outcome in outcomes] == [False, False, True]

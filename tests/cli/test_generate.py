@@ -114,6 +114,7 @@ def test_a_size_by_name_sets_the_scale_and_a_ground_is_written(generate, tmp_pat
         (("--size", "tall"), "--size tall: expected LABEL=LENGTH"),
         (("--size", "lamp=1m"), "no object is called 'lamp'"),
         (("--size", "1=1m", "--metres-per-unit", "2"), "both set the scale"),
+        (("--batch", "0"), "--batch 0: expected at least 1"),
     ],
 )
 def test_a_scale_that_cannot_be_meant_is_one_line(generate, tmp_path, capsys, options, said):

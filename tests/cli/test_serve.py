@@ -3,6 +3,7 @@
 import pytest
 
 from maquette.cli import main
+from maquette.serve import move
 from maquette.serve import settings as module
 
 deployment = pytest.importorskip("maquette.serve.deployment")
@@ -48,3 +49,22 @@ def test_wrong_words_are_one_line(monkeypatch, capsys, tmp_path, words):
     monkeypatch.setattr(module, "_require_ray", lambda: None)
     assert main(["serve", "--data", str(tmp_path / "data"), "--port", "0", *words]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_move_is_told(monkeypatch, capsys, tmp_path):
+    calls = []
+    monkeypatch.setattr(move, "move", lambda *words: calls.append(words) or 7)
+    assert main(["serve", "move", "sqlite", "postgresql://a/b", "--data", str(tmp_path)]) == 0
+    assert calls == [(tmp_path.resolve(), "sqlite", "postgresql://a/b")]
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("7 rows moved") and "maquette.sqlite3-moved" in told[1]
+
+
+def test_a_move_that_cannot_be_is_one_line(capsys, tmp_path):
+    assert main(["serve", "move", "sqlite", "sqlite", "--data", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_serving_needs_a_folder(monkeypatch, capsys):
+    assert main(["serve"]) == 2
+    assert "--data is needed" in capsys.readouterr().err

@@ -16,6 +16,7 @@ import maquette
 from maquette.document.scene_json import load, save
 from maquette.errors import InputError, OutputError
 from maquette.export.glb import glb_bytes
+from maquette.export.ground import with_ground
 from maquette.output import atomic_write
 from maquette.types import GivenGeometry, Instance, InstanceMask, Support
 from tests.document.scenes import coloured, make_scene
@@ -161,6 +162,19 @@ def test_every_field_comes_back(tmp_path):
     for ours, theirs in zip(scene.input.masks, back.input.masks, strict=True):
         assert (ours.label, ours.name, theirs.mask.dtype) == (theirs.label, theirs.name, bool)
         np.testing.assert_array_equal(ours.mask, theirs.mask)
+
+
+def test_what_is_around_comes_back_and_fits_the_schema(tmp_path):
+    scene = with_ground(make_scene(), "plane")
+    path = save(scene, tmp_path)
+    assert complaints(json.loads(path.read_text(encoding="utf-8")), SCHEMA) == []
+    (ground,) = load(path).around
+    assert ground.label not in {i.label for i in scene.instances} and ground.name == "ground"
+    np.testing.assert_array_equal(ground.box, scene.around[0].box)
+    doubled = path.read_text(encoding="utf-8").replace(f'"label": {ground.label}', '"label": 1')
+    path.write_text(doubled, encoding="utf-8")
+    with pytest.raises(InputError, match="different labels"):
+        load(path)
 
 
 @pytest.mark.parametrize("depth", [None, np.array([[1.5, np.nan], [0.25, 3.0]], np.float32)])

@@ -3,13 +3,17 @@
 import importlib.util
 import os
 import signal
+import socket
+import threading
 import time
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from maquette.errors import InputError, MaquetteError
+from maquette.execute import cluster as executor
 from maquette.execute.cluster import LOCAL, Cluster, ClusterWorkers, connected
 from maquette.execute.pool import Engine, keep_opencv_to, processes
 from maquette.execute.processes import Ended, answer_to
@@ -144,6 +148,73 @@ def test_a_full_object_store_ends_the_command_with_what_to_do():
         says = r"object store is full .*out of luck.*ray start --object-store-memory"
         with pytest.raises(MaquetteError, match=says):
             list(workers(FakeRay(lambda: None, failing(kind))).outcomes(divmod, [(7, 2)]))
+
+
+def test_no_room_for_what_a_task_is_given_is_said_too():
+    ray = FakeRay(lambda: None, answer_to)
+    pool = workers(ray)
+    kind = FakeRay.exceptions.ObjectStoreFullError
+    pool._idle = [SimpleNamespace(do=SimpleNamespace(remote=failing(kind)))]
+    pool._call = pool._idle.append  # it answers at once
+    with pytest.raises(MaquetteError, match="object store is full"):
+        pool._begin(deque([SimpleNamespace(packed=b"")]))
+
+
+@pytest.mark.parametrize(
+    ("raised", "address", "says"),
+    [
+        (Exception("The current node timed out\nduring startup."), "auto", "node timed out"),
+        (Exception("no raylet"), LOCAL, "can be started on this machine .*less busy"),
+        (SystemExit(1), "auto", "reached there .no answer.; start one with `ray start"),
+        (ConnectionError("none found"), "auto", "none found"),
+        (RuntimeError("Version mismatch: a\n b"), "auto", "mismatch: a b; install the same"),
+    ],
+)
+def test_whatever_ray_raises_is_one_line(monkeypatch, raised, address, says):
+    left = []
+    ray = SimpleNamespace(
+        is_initialized=lambda: False, init=raises(raised), shutdown=lambda: left.append(True)
+    )
+    monkeypatch.setattr(executor, "_ray", lambda: ray)
+    refused = pytest.raises(InputError, match=says)
+    with refused as caught, connected(Cluster(address), 1, 1, [], keep_opencv_to):
+        pass
+    assert "\n" not in str(caught.value) and left == [True]
+
+
+@pytest.mark.parametrize(
+    ("greeting", "says"),
+    [(b"SSH-2.0", "no head of a cluster"), (b"", "no head of"), (None, "timed out")],
+)
+def test_what_answers_at_an_address_must_speak_as_a_head_does(monkeypatch, greeting, says):
+    """Ray itself would wait for minutes."""
+    monkeypatch.setattr(executor, "PATIENCE", 0.3)
+    ray = SimpleNamespace(is_initialized=lambda: False, shutdown=lambda: None)  # not even asked
+    monkeypatch.setattr(executor, "_ray", lambda: ray)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            if greeting is not None:
+                connection.sendall(greeting)
+                connection.close()
+            held.append(connection)
+
+        held = []
+        answering = threading.Thread(target=answer)
+        answering.start()
+        asked = connected(Cluster(f"127.0.0.1:{server.getsockname()[1]}"), 1, 1, [], keep_opencv_to)
+        with pytest.raises(InputError, match=f"can be reached there .*{says}"), asked:
+            pass
+        answering.join()
+        held[0].close()
+
+
+def raises(error):
+    def fail(*words, **named):
+        raise error
+
+    return fail
 
 
 def test_workers_that_never_start_are_an_error():

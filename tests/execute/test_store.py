@@ -152,7 +152,7 @@ def test_a_copy_is_made_once_until_the_content_changes(url, tmp_path, monkeypatc
 def test_what_cannot_be_is_said_in_one_line(monkeypatch):
     with pytest.raises(InputError, match="expected a folder, or a URL such as s3://"):
         place("nobody://knows/this")
-    with pytest.raises(InputError, match="memory://not/there: there is no such folder"):
+    with pytest.raises(InputError, match="memory://not/there: there is no such file or folder"):
         kept_here("memory://not/there")
     system = type(place("memory://a").fs)
     monkeypatch.setattr(system, "exists", refuse)

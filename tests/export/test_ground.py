@@ -13,7 +13,8 @@ from tests.simulation.scenes import GROUND, standing
 @pytest.mark.parametrize(("kind", "share"), [("plane", 1.0), ("disc", np.pi / 4)])
 def test_it_lies_level_below_all_objects_and_faces_up(kind, share):
     scene = with_ground(standing(), kind)
-    *objects, ground = scene.instances
+    (ground,) = scene.around
+    objects = scene.instances
     assert ground.node_name == "ground" and [i.label for i in objects] == [1, 2, 4]
     low, high = ground.box
     assert low[1] == high[1] == GROUND
@@ -31,7 +32,7 @@ def test_without_a_kind_nothing_changes():
 
 def test_names_and_labels_stay_different():
     scene = standing().rename(4, "ground")
-    ground = with_ground(scene, "disc").instances[-1]
+    (ground,) = with_ground(with_ground(scene, "plane"), "disc").around
     assert ground.node_name == "ground_copy" and ground.label == 3
 
 
@@ -40,7 +41,9 @@ def test_it_is_a_node_of_the_files_and_no_object_when_they_are_read(tmp_path):
     path = scene.export(tmp_path / "room.glb", ground="plane")
     nodes = trimesh.load_scene(path).graph.nodes_geometry
     assert "ground" in nodes and len(nodes) == 4
-    assert [i.label for i in scene_of_glb(path).instances] == [1, 2, 4]
+    read = scene_of_glb(path)
+    assert [i.label for i in read.instances] == [1, 2, 4]
+    assert [surface.node_name for surface in read.around] == ["ground"]
     assert b"o ground" in scene.export(tmp_path / "room.obj", ground="disc").read_bytes()
 
 
@@ -48,7 +51,6 @@ def test_it_is_a_node_of_the_files_and_no_object_when_they_are_read(tmp_path):
     ("name", "kind", "said"),
     [
         ("a.glb", "ball", "one of plane, disc"),
-        ("a.json", "plane", "holds no ground"),
         ("a.xml", "plane", "have one anyway"),
     ],
 )

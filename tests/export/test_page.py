@@ -9,6 +9,7 @@ import pytest
 
 from maquette.document.scene_json import save
 from maquette.export.glb import glb_bytes
+from maquette.export.ground import with_ground
 from maquette.export.page import notebook_frame, scene_page, write_page
 from tests.app.browser import CHROMIUM, FLAGS
 from tests.document.scenes import make_scene
@@ -21,7 +22,7 @@ def part(page, name):
 
 
 def test_the_page_holds_all_it_needs_and_nothing_hidden():
-    scene = make_scene().hide(12)
+    scene = with_ground(make_scene().hide(12), "disc")
     page = scene_page(scene, "<b>mine</b> & </script>")
     assert zlib.decompress(base64.b64decode(part(page, "glb"))) == glb_bytes(scene.visible())
     modules = json.loads(zlib.decompress(base64.b64decode(part(page, "modules"))))
@@ -29,6 +30,7 @@ def test_the_page_holds_all_it_needs_and_nothing_hidden():
     index = json.loads(part(page, "index"))
     nodes = {i.label: i.node_name for i in scene.visible().instances}
     assert {about["label"]: about["name"] for about in index["objects"]} == nodes
+    assert index["around"] == [{"name": "ground", "confidence": None}]
     assert index["title"] == "<b>mine</b> & </script>" and "<b>" not in page
     assert index["photo"].startswith("data:image/jpeg;base64,")
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
@@ -62,7 +64,7 @@ def test_it_opens_from_a_file_and_nothing_overlaps(tmp_path, width, height, colo
     sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
     assert shutil.which("chromium")
     path = tmp_path / "scene.html"
-    write_page(make_scene(), path)
+    write_page(with_ground(make_scene(), "disc"), path)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=colours)
@@ -89,8 +91,11 @@ def test_it_opens_from_a_file_and_nothing_overlaps(tmp_path, width, height, colo
                     other,
                 )
         page.keyboard.press("p")
-        assert page.get_attribute("#photo", "aria-pressed") == "true"
+        page.wait_for_selector("#photo[aria-pressed=true]")  # at the end of the flight
         assert page.get_attribute("#turn", "aria-pressed") == "false"
+        assert page.get_attribute("#around button", "aria-pressed") == "false"  # off at first
+        page.click("#around button")
+        assert page.get_attribute("#around button", "aria-pressed") == "true"
         page.click("#objects button >> nth=1")
         assert page.get_attribute("#objects button >> nth=1", "aria-pressed") == "true"
         chromium.close()

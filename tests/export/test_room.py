@@ -5,13 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
+from maquette.document.scene_json import load
 from maquette.errors import InputError
 from maquette.export import export_scene
 from maquette.export.room import with_room
 from maquette.geometry.cameras import lift, resized
+from maquette.geometry.transforms import similarity
 from maquette.render.assemble import assemble
 from maquette.render.rasterize import rasterize
 from maquette.render.silhouette import instance_silhouettes
+from maquette.simulation.glb_scene import scene_of_glb
 from maquette.types import GivenGeometry, InstanceMask, SceneInput
 from tests.simulation.scenes import GROUND, standing
 
@@ -45,7 +48,7 @@ def photographed(planes=PLANES):
 def test_planes_are_where_they_are_and_show_no_object():
     scene = photographed()
     made = with_room(scene)
-    added = {instance.node_name: instance for instance in made.instances[len(scene.instances) :]}
+    added = {surface.node_name: surface for surface in made.around}
     assert set(added) == {"floor", "wall"}
     for name, (normal, offset) in PLANES.items():
         instance = added[name]
@@ -53,21 +56,55 @@ def test_planes_are_where_they_are_and_show_no_object():
         assert np.allclose(instance.box @ np.array(normal), offset, atol=0.02)
         picture = np.asarray(instance.mesh.visual.material.image.convert("RGB"))
         assert np.abs(picture.astype(int) - 200).max() < 40  # the red of the objects is filled in
-    assert made.instances[: len(scene.instances)] == scene.instances
-    assert np.allclose(made["wall"].box[0, 1], made["floor"].box[0, 1], atol=0.02)
+    assert made.instances == scene.instances and with_room(made) is made
+    assert len({one.label for one in (*made.instances, *made.around)}) == len(scene.instances) + 2
+    assert np.allclose(added["wall"].box[0, 1], added["floor"].box[0, 1], atol=0.02)
 
 
 def test_surfaces_face_the_camera():
     scene = photographed()
-    made = with_room(scene)
-    for name in PLANES:
-        outward = made[name].mesh.face_normals[0]
-        assert outward @ (scene.camera.position - made[name].box.mean(0)) > 0
+    for surface in with_room(scene).around:
+        outward = surface.mesh.face_normals[0]
+        assert outward @ (scene.camera.position - surface.box.mean(0)) > 0
 
 
 def test_what_the_depth_does_not_show_is_not_made(tmp_path):
     alone = photographed({"floor": PLANES["floor"]})
-    assert [i.node_name for i in with_room(alone).instances][len(alone.instances) :] == ["floor"]
-    assert export_scene(alone, tmp_path / "room.json", room=True).exists()
+    assert [surface.node_name for surface in with_room(alone).around] == ["floor"]
+    elsewhere = dataclasses.replace(
+        alone,
+        instances=tuple(
+            dataclasses.replace(i, world_from_instance=similarity(1.0, None, np.array([0, 0, 9.0])))
+            for i in alone.instances
+        ),
+    )
+    assert with_room(elsewhere).around == ()
     with pytest.raises(InputError, match="needs a depth map"):
         with_room(standing())
+
+
+def surfaces(scene):
+    return {surface.node_name: round(surface.confidence, 6) for surface in scene.around}
+
+
+def test_files_have_it_when_asked_and_documents_keep_it(tmp_path):
+    scene = with_room(photographed())
+    known = surfaces(scene)
+    assert set(known) == {"floor", "wall"}
+    assert surfaces(load(scene.export(tmp_path / "scene.json"))) == known
+    assert surfaces(scene_of_glb(scene.export(tmp_path / "bare.glb"))) == {}
+    read = scene_of_glb(scene.export(tmp_path / "room.glb", room=True))
+    assert surfaces(read) == known
+    assert [i.label for i in read.instances] == [i.label for i in scene.instances]
+    assert b"o wall" in export_scene(scene, tmp_path / "a.obj", room=True).read_bytes()
+    assert b"o wall" not in export_scene(scene, tmp_path / "b.obj").read_bytes()
+    assert '"name":"wall","confidence":' in scene.export(tmp_path / "a.html").read_text()
+
+
+def test_it_is_no_object_of_anything(tmp_path):
+    scene = with_room(photographed())
+    assert b"wall" not in scene.export(tmp_path / "room.xml", collision="box").read_bytes()
+    copied = scene.duplicate(1)
+    assert len({one.label for one in (*copied.instances, *copied.around)}) == 6
+    with pytest.raises(InputError, match="taken"):
+        scene.rename(1, "floor")

@@ -121,6 +121,21 @@ def test_the_sheet_holds_photo_masks_result_and_three_sides(width, height, count
     assert sheet[:MARGIN].min() > 230 and sheet[:, :MARGIN].min() > 220
 
 
+def test_what_is_around_has_two_tiles_more_and_its_confidence():
+    scene = scene_of(2)
+    wall = trimesh.creation.box((2.0, 2.0, 0.01))
+    wall.visual.vertex_colors = (90, 20, 160, 255)
+    behind = similarity(1.0, None, np.array([0.0, 0.0, -1.5]))
+    around = (Instance(9, wall, behind, seed=0, confidence=0.8, node="wall"),)
+    bare = preview(scene, tile_height=96)
+    sheet = preview(dataclasses.replace(scene, around=around), tile_height=96)
+    tiles = tiles_of(sheet, 128, 96, 4)
+    assert len(tiles) == 8 and sheet.shape[0] == bare.shape[0]
+    share = [hued(tile).mean() for tile in tiles]
+    assert share[3] > share[2] + 0.2 and share[7] > share[4] + 0.05
+    assert (sheet[-60:, -300:] < 200).sum() > (bare[-60:, -300:] < 200).sum()
+
+
 def test_what_is_expected_of_each_shape_stands_below_the_tiles():
     scene = scene_of(3)
     plain = preview(scene, tile_height=96)

@@ -172,6 +172,46 @@ def test_progress_is_seen_by_others(join):
     assert noted["progress"]["share"] == 0.5 and noted["progress"]["overall"] > 0.5
 
 
+def test_company_asks_for_the_same_and_no_two_get_the_same(join):
+    first = join()
+    made = add_jobs(first, 12)
+    for number, name in enumerate(made):
+        options = {"method": "iscene", "steps": 1 + number % 2, "seed": number}
+        first.store.update("jobs", name, options=options)
+
+    def take_all(studio):
+        batches = []
+        while (found := claims.claim(studio)) is not None:
+            batches.append([found, *claims.company(studio, found, 3)])
+        return batches
+
+    batches = [
+        batch
+        for taken in at_once(*(partial(take_all, join()) for _ in range(3)))
+        for batch in taken
+    ]
+    names = [job["id"] for batch in batches for job in batch]
+    assert sorted(names) == sorted(made)
+    assert all(len({job["options"]["steps"] for job in batch}) == 1 for batch in batches)
+    assert max(map(len, batches)) > 1
+
+
+def test_a_job_that_is_given_back_keeps_its_place_and_goes_alone(join):
+    made = add_jobs(join(), 3)
+    one, other = join(), join()
+    found = claims.claim(one)
+    claims.give_back(one, found)
+    assert jobs.get(other, made[0])["position"] == 0
+    assert not claims.renew(one, found)
+    again = claims.claim(other)
+    assert (again["id"], again["tries"]) == (made[0], 2)
+    assert claims.company(other, again, 8) == []
+    claims.give_back(one, found)  # it has lost it since
+    assert jobs.get(other, made[0])["state"] == "running"
+    second = claims.claim(one)
+    assert [job["id"] for job in claims.company(one, second, 8)] == made[2:]
+
+
 @pytest.mark.tools
 def test_nothing_is_lost_or_made_twice_when_postgresql_is_killed(tmp_path, postgres, template):
     from maquette.serve.settings import ServeSettings

@@ -64,3 +64,19 @@ def test_the_job_of_a_killed_worker_is_done_by_another(tmp_path):
 def test_a_worker_that_cannot_start_is_an_error(tmp_path):
     with pytest.raises(MaquetteError, match="does not start"):
         Maker(ServeSettings(tmp_path / "data"), [sys.executable, "-c", "raise SystemExit(1)"])
+
+
+def test_one_call_makes_all_that_ask_for_the_same(tmp_path):
+    settings = ServeSettings(tmp_path / "data", max_batch=3, workers=1)
+    studio = joined(settings)
+    names = add_jobs(studio, 4)
+    for seed, name in enumerate(names):
+        studio.store.update("jobs", name, options={"method": "iscene", "seed": seed})
+    maker = Maker(settings, fake_worker(tmp_path / "template"))
+    maker._work()
+    assert [jobs.get(studio, name)["state"] for name in names] == [*["done"] * 3, "queued"]
+    maker._work()
+    maker._work()  # one that is called for nothing
+    assert len(studio.store.ids("scenes")) == 4
+    maker.stop()
+    studio.close()

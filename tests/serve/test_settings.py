@@ -23,13 +23,6 @@ def test_what_is_missing_is_said_with_the_line_to_install(monkeypatch, missing):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_windows_is_told_what_works_there(monkeypatch):
-    monkeypatch.setattr(module.sys, "platform", "win32")
-    monkeypatch.setattr(module, "_require_ray", lambda: None)
-    with pytest.raises(InputError, match="maquette app runs here"):
-        require_serve()
-
-
 def test_no_fewer_than_the_least_workers(tmp_path):
     assert ServeSettings(tmp_path, workers=3, least_workers=3).workers == 3
     with pytest.raises(InputError, match="--least-workers 4 is more than --workers 3"):

@@ -5,7 +5,15 @@ import pytest
 import trimesh
 
 from maquette.evaluate.physics import margin_in_hull
-from maquette.simulation.footing import Standing, footed, levelled, squeezed, with_base
+from maquette.geometry.boxes import bounding_box
+from maquette.simulation.footing import (
+    Standing,
+    footed,
+    levelled,
+    squeezed,
+    with_base,
+    with_patch,
+)
 from maquette.simulation.hulls import convex_part
 
 EYE = np.array([0.0, 1.0, 5.0])
@@ -122,3 +130,27 @@ def test_a_pole_gets_a_leg_and_a_base_on_which_it_stands():
     assert np.array_equal(made.vertices[above], given.vertices[above])
     assert np.ptp(made.vertices[np.abs(made.vertices[:, 1] + 0.65) < 0.1], axis=0)[0] < 0.03
     assert margin(given) < margin(made)
+
+
+def test_a_patch_levels_what_is_under_a_base_and_nothing_else():
+    bumpy = trimesh.creation.box((1, 0.5, 1)).subdivide().subdivide().subdivide()
+    top = bumpy.vertices[:, 1] > 0.249
+    bumpy.vertices[top, 1] += 0.03 * np.sin(40 * bumpy.vertices[top, 0])
+    part = convex_part(np.asarray(bumpy.vertices), 1e-3)
+    given = Standing(np.asarray(bumpy.vertices), np.asarray(bumpy.faces), (part,))
+    base = np.array([[x, 0.28, z] for x in (-0.2, 0.2) for z in (-0.2, 0.2)])
+    made = with_patch(given, base)
+    patch = made.parts[-1]
+    assert len(made.parts) == 2 and np.isclose(patch.vertices[:, 1].max(), 0.28)
+    assert np.allclose(bounding_box(patch.vertices)[:, [0, 2]], [[-0.2, -0.2], [0.2, 0.2]])
+    under = (np.abs(made.vertices[:, [0, 2]]) <= 0.2).all(1) & top
+    assert np.allclose(made.vertices[under, 1], np.maximum(given.vertices[under, 1], 0.28))
+    assert np.array_equal(made.vertices[~under], given.vertices[~under])
+
+
+def test_there_is_no_patch_where_nothing_is_near_below_or_the_base_is_a_line():
+    box = trimesh.creation.box((1, 0.5, 1)).subdivide().subdivide()
+    given = Standing(np.asarray(box.vertices), np.asarray(box.faces), ())
+    base = np.array([[x, 0.25 + 0.2, z] for x in (-0.2, 0.2) for z in (-0.2, 0.2)])
+    assert with_patch(given, base) is given
+    assert with_patch(given, base[:2]) is given

@@ -8,7 +8,8 @@ import trimesh
 
 from maquette.errors import MissingExtraError
 from maquette.simulation import parts
-from maquette.simulation.parts import decomposed
+from maquette.simulation.hulls import convex_part
+from maquette.simulation.parts import Decomposition, decomposed
 
 coacd = pytest.importorskip("coacd")
 
@@ -102,3 +103,13 @@ def test_without_the_extra_the_line_to_install_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "coacd", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'maquette\[sim\]'.*hull or box"):
         decomposed([ell()], "parts")
+
+
+def test_thin_feet_that_were_added_come_back_from_the_cache():
+    block = trimesh.creation.box((1, 1, 1))
+    feet = [np.array([[x, -0.5, 0], [x, -0.52, 0]]) for x in (-0.4, 0.4)]
+    shape = Decomposition(tuple(convex_part(p, 1e-3) for p in [block.vertices, *feet]))
+    assert min(part.volume for part in shape.parts) < 1e-5
+    parts.remember(block, block, shape)
+    (again,) = decomposed([block], "parts")
+    assert len(again.parts) == 3

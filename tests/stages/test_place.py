@@ -1,10 +1,14 @@
 """Placing: a mesh gets an origin of its own and stays where it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
 
-from maquette.stages.place import ground_height, instance_seed, place
+from maquette.geometry.cameras import moved, project
+from maquette.stages.place import UNIT, filling_frame, ground_height, in_frame, instance_seed, place
+from maquette.types import Camera
 
 
 def world_vertices(instance):
@@ -35,6 +39,28 @@ def test_placing_moves_nothing_and_centres_the_mesh():
 def test_vertices_are_what_a_file_can_hold():
     vertices = np.asarray(box_at(0.123456789).mesh.vertices)
     assert np.array_equal(vertices, vertices.astype(np.float32))
+
+
+def test_a_scene_in_the_frame_that_it_fills_looks_the_same_and_has_its_longest_side():
+    boxes = [box_at(0.1, 0.3, 1), box_at(0.0, 0.1, 4)]
+    boxes[0] = replace(boxes[0], state={"coarse": np.zeros(2)})
+    pose = np.eye(4)
+    pose[:3, :3] = np.diag([1.0, -1.0, -1.0])  # looks along -Z
+    pose[2, 3] = 2.0
+    camera = Camera(np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), pose, 640, 480)
+    frame = filling_frame(boxes)
+    placed = [in_frame(box, frame) for box in boxes]
+    corners = np.concatenate([box.box for box in placed])
+    assert (corners.max(0) - corners.min(0)).max() == pytest.approx(1.0, abs=1e-6)
+    assert np.abs(corners.max(0) + corners.min(0)).max() < 1e-6
+    for before, after in zip(boxes, placed):
+        pixels, _ = project(camera, world_vertices(before))
+        again, _ = project(moved(camera, frame), world_vertices(after))
+        assert np.abs(pixels - again).max() < 1e-3
+        assert np.array_equal(after.world_from_instance[:3, :3], np.eye(3))
+    grown = np.ptp(placed[0].mesh.vertices, axis=0) / np.ptp(boxes[0].mesh.vertices, axis=0)
+    assert grown == pytest.approx(float(placed[0].state[UNIT]), rel=1e-6)
+    assert placed[1].state == {}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -8,7 +8,14 @@ from maquette.geometry.cameras import intrinsics_from_fov, look_at
 from maquette.models.conditioning import letterbox
 from maquette.render.rasterize import rasterize
 from maquette.stages.frame import DepthPicture
-from maquette.stages.support import UNKNOWN, find_supports, known_supports, without_cycles
+from maquette.stages.support import (
+    LIKELY,
+    UNKNOWN,
+    find_supports,
+    known_supports,
+    likely_supports,
+    without_cycles,
+)
 from maquette.types import GROUND, Camera, Support
 
 SIZE = 256
@@ -98,3 +105,25 @@ def test_circles_and_what_was_not_made_are_unknown():
     assert found[2] == found[3] == UNKNOWN
     assert found[1] == ring[1] and found[4] == ring[4]
     assert known_supports(ring, {1, 4}) == {1: UNKNOWN, 4: ring[4]}
+
+
+def test_boxes_tell_what_hidden_feet_do_not():
+    screen = block((0.4, 0.3, 0.02), (0.1, -0.25, 0.5))
+    pillar = block((0.1, 0.5, 0.1), (0.1, -0.15, 0.0))
+    given = seen({1: CRATE, 2: screen, 3: pillar, 4: block((0.1, 0.1, 0.1), (0.5, -0.35, 0.3))})
+    sure = find_supports(*given)
+    assert sure[3] == UNKNOWN
+    likely = likely_supports(*given, sure)
+    assert likely[3] == Support(GROUND, LIKELY)
+    assert {k: likely[k] for k in (1, 2, 4)} == {k: sure[k] for k in (1, 2, 4)}
+    assert likely_supports(*given, {3: UNKNOWN}) == {3: UNKNOWN}  # there is no known ground
+
+
+def test_a_raised_box_stands_on_what_is_seen_below_it():
+    given, boxes = seen({1: TABLE, 2: CUP, 3: CRATE})
+    sure = {**find_supports(given, boxes), 2: UNKNOWN}
+    found = likely_supports(given, boxes, sure)
+    assert found[2] == Support(1, LIKELY)
+    floating = block((0.1, 0.1, 0.1), (0.45, 0.2, 0.0))
+    given, boxes = seen({1: TABLE, 3: CRATE, 4: floating})
+    assert likely_supports(given, boxes, find_supports(given, boxes))[4] == UNKNOWN

@@ -25,6 +25,7 @@ WAITS = {
     "volume-vae": 0,
     "image-encoder": 1,  # how many labels there are
     "lift": 0,
+    "completion": 0,
     "instance": 1,
     "iscene": 1,
     "midi": 0,
@@ -60,7 +61,8 @@ def options(request, library, trellis, tiny_weights):
     if name == "finetune":
         return RunOptions("iscene", library, preset="tiny", base=str(trellis))
     files = {kind: str(tiny_weights / FILES[kind]) for kind in ("generator", "shapes")}
-    needs = {"coherent": files, "midi": {"init": files["generator"]}}
+    started = {"init": files["generator"]}
+    needs = {"coherent": files, "midi": started, "completion": started}
     vae = str(tiny_weights / FILES["volume-vae"])
     return RunOptions(name, library, preset="tiny", vae=vae, **needs.get(name, {}))
 

@@ -137,6 +137,23 @@ def test_lift_then_instance_then_scene(library, vae, tmp_path):
     } <= held_out
 
 
+def test_a_completion_learns_alone_and_goes_on(library, tiny_weights, vae, tmp_path):
+    start = str(tiny_weights / "generator.safetensors")
+    options = RunOptions("completion", library, preset="tiny", vae=vae, init=start)
+    _, run, first = short_run(options, tmp_path / "run", 12, rate=5e-3)
+    after = run.model.state_dict()
+    moved = {name for name in after if not torch.equal(after[name], first[name])}
+    learnt = {name for name in after if name.startswith("flow.completion.")}
+    assert moved <= learnt and len(moved) > 0.9 * len(learnt)
+    guesses = [row["guess"] for row in run.rows if "guess" in row]
+    assert np.mean(guesses[-3:]) < np.mean(guesses[:3])
+    weights = str(tmp_path / "run" / "weights.safetensors")
+    for network in ("completion", "iscene"):
+        again = build_task(replace(options, network=network, init=weights)).model
+        saved = load_model(weights).model.state_dict()
+        assert all(torch.equal(again.state_dict()[name], saved[name]) for name in saved)
+
+
 @pytest.mark.parametrize(
     "switch", [{"scene_context": False}, {"frame": "canonical"}, {"scenes": "rooms"}]
 )

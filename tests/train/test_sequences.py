@@ -1,13 +1,23 @@
 """Samples for the generator: what is shown and what is asked for lie in the same place."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
+from maquette.checkpoints.embedded import FILES, embedded_folder
 from maquette.data.resample import placed_volume
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.train.generator import row_times
-from maquette.train.sequences import coarse_volume, collate_rows, disturb_depth, zoom_cube
+from maquette.train.sequences import (
+    BACKGROUND_DEPTH,
+    DepthEstimator,
+    coarse_volume,
+    collate_rows,
+    disturb_depth,
+    zoom_cube,
+)
 
 
 def test_zoom_cube_contains_its_box():
@@ -32,6 +42,25 @@ def test_depth_errors_are_small_and_leave_the_rest_alone_when_off():
         for i in range(20)
     ]
     assert 0.002 < np.mean(errors) < 0.05
+
+
+def test_an_image_encoder_moves_reliefs_and_no_object():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (96, 96, 3)).astype(np.uint8)
+    drawn = np.zeros((96, 96), np.int32)
+    drawn[20:50, 10:40] = 1
+    drawn[40:80, 50:90] = 2
+    depth = np.full((96, 96), BACKGROUND_DEPTH, np.float32)
+    depth[drawn == 1] = 2.0
+    depth[drawn == 2] = 3.0
+    eye = DepthEstimator(embedded_folder() / FILES["image-encoder"])
+    seen = eye.reliefs(image, drawn, depth)
+    for label, away in ((1, 2.0), (2, 3.0)):
+        own = seen[drawn == label]
+        assert np.log(own).mean() == pytest.approx(np.log(away), abs=1e-4)
+        assert np.ptp(own) > 0.01
+    assert (seen[drawn == 0] == BACKGROUND_DEPTH).all()
+    assert len(pickle.dumps(eye)) < 300
 
 
 def test_collating_keeps_every_instance_with_its_scene():

@@ -11,6 +11,7 @@ import secrets
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from maquette.app import scenes
 from maquette.app.jobs import NO_PROGRESS, OPEN, JsonObject, instance_view, tell
@@ -22,6 +23,7 @@ from maquette.output import clear_leftovers
 JOBS = "jobs "  # begins the names of tallies: with a state, ...
 STAGE = "seconds "  # ... and with a stage
 TRIES = 3  # of a job whose workers are lost
+LOOKED_AT = 64  # jobs that wait, for those that can be made together
 _PARTS = {  # of a try: where a stage begins and ends
     "load": (0.0, 0.02),
     "perceive": (0.02, 0.06),
@@ -38,33 +40,78 @@ def claim(studio: Studio) -> Row | None:
     """Take the job that has waited longest, or whose lease has ended because its worker was lost;
     it is running then. Of several that ask at the same time no two get the same.
     """
-    store = studio.store
-    mark = secrets.token_hex(8)
-    clock = store.database.clock
-    longest = (
-        f"SELECT ordinal FROM jobs WHERE {claimable(store)} "
-        f"ORDER BY ordinal LIMIT 1 {store.database.skip}"
-    )
-    store.run(
-        "UPDATE jobs SET state = 'running', started = :started, claim = :claim, "
-        f"tries = tries + 1, lease = {clock} + :seconds WHERE ordinal = ({longest})",
-        started=now(),
-        claim=mark,
-        seconds=studio.lease,
-    )
-    found = store.one("SELECT * FROM jobs WHERE claim = :claim", claim=mark)
+    found = _take(studio, f"{claimable(studio.store)} ORDER BY ordinal LIMIT 1")
     if found is None:
         return None
     if found["tries"] > TRIES:
         lost = f"its worker was lost {TRIES} times; look at the servers' output"
         give_up(studio, found["id"], "failed", lost)
         return claim(studio)
+    _begin(studio, found)
+    return found
+
+
+def company(studio: Studio, found: Row, most: int) -> list[Row]:
+    """Take up to so many further jobs that can be made together with one that was claimed: they
+    wait, and ask for the same but for the seed. A job that was lost before is made alone, for it
+    may be what ends its workers.
+    """
+    if found["kind"] != "generate" or found["tries"] > 1:
+        return []
+    waiting = studio.store.all(
+        "SELECT ordinal, options FROM jobs WHERE state = 'queued' AND kind = 'generate' "
+        "AND tries = 0 ORDER BY ordinal LIMIT :most",
+        most=LOOKED_AT,
+    )
+    wanted = _alike(found["options"])
+    alike = [row["ordinal"] for row in waiting if _alike(row["options"]) == wanted]
+    free = "ordinal = :ordinal AND state = 'queued'"
+    taken = [_take(studio, free, ordinal=ordinal) for ordinal in alike[:most]]
+    others = [row for row in taken if row is not None]
+    for other in others:
+        _begin(studio, other)
+    return others
+
+
+def _alike(options: JsonObject) -> JsonObject:
+    return {name: value for name, value in options.items() if name != "seed"}
+
+
+def _take(studio: Studio, which: str, **values: Any) -> Row | None:
+    """Claim the job that a condition finds, if there is one."""
+    store = studio.store
+    mark = secrets.token_hex(8)
+    chosen = f"SELECT ordinal FROM jobs WHERE {which} {store.database.skip}"
+    store.run(
+        "UPDATE jobs SET state = 'running', started = :started, claim = :claim, tries = tries + 1, "
+        f"lease = {store.database.clock} + :seconds WHERE ordinal = ({chosen})",
+        started=now(),
+        claim=mark,
+        seconds=studio.lease,
+        **values,
+    )
+    return store.one("SELECT * FROM jobs WHERE claim = :claim", claim=mark)
+
+
+def _begin(studio: Studio, found: Row) -> None:
+    """Tell that a job was taken, and that others have moved up."""
     studio.progress[found["id"]] = {**NO_PROGRESS, "stage": "load"}
     tell(studio, found["id"])
     if studio.lease is None:
-        for identifier in _queue(studio):  # each has moved up
+        for identifier in _queue(studio):
             tell(studio, identifier)
-    return found
+
+
+def give_back(studio: Studio, found: Row) -> None:
+    """Let a claimed job wait again, at its place in the queue."""
+    waits = studio.store.run(
+        "UPDATE jobs SET state = 'queued', started = NULL, claim = NULL, lease = NULL, "
+        "instances = '[]' WHERE claim = :claim AND state = 'running'",
+        claim=found["claim"],
+    )
+    studio.progress.pop(found["id"], None)
+    if waits:
+        tell(studio, found["id"])
 
 
 def claimable(store: Store) -> str:

@@ -6,23 +6,27 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from maquette.app import claims, scenes
+from maquette.app import claims, jobs, scenes
 from maquette.app.problems import Problem, problem_of
 from maquette.app.settings import ServerSettings
 from maquette.app.store import Row
 from maquette.app.studio import Studio
 from maquette.errors import MaquetteError, present
 
+LOOK = 0.05  # seconds between two looks for jobs to be made together
+LAST_WORDS = ("done", "failed")
 RENEWAL = 0.2  # of a lease, until it is renewed
 PATIENCE = 1.0  # seconds between two looks at the queue, when nobody calls
 FIRST_PAUSE = 1.0  # seconds before a worker that does not start is tried again, ...
@@ -59,6 +63,7 @@ class Crew:
         self.stopping = threading.Event()
         self._known = threading.Event()
         self._capabilities: JsonObject = {}
+        self._together: JsonObject = {"methods": [], "most": 1}
 
     def start(self) -> None:
         """Begin."""
@@ -96,10 +101,22 @@ class Crew:
         """What each worker does."""
         return [member.state for member in self.members]
 
-    def learn(self, capabilities: JsonObject) -> None:
+    def learn(self, hello: JsonObject) -> None:
         """Note what the workers can do."""
-        self._capabilities = capabilities
+        self._capabilities = hello["capabilities"]
+        self._together = hello.get("together", self._together)
         self._known.set()
+
+    def largest_batch(self, found: Row) -> int:
+        """How many jobs one worker should make together with one that was claimed: as many as its
+        method gains by, and no more than its share of those that wait.
+        """
+        if found["options"].get("method") not in self._together["methods"]:
+            return 1
+        settings = self.studio.settings
+        most = settings.max_batch or self._together["most"]
+        share = (jobs.waiting(self.studio) + 1) / max(settings.workers, 1)
+        return most if settings.batch_wait else min(most, math.ceil(share))
 
     def capabilities(self, patience: float = 90.0) -> JsonObject:
         """Methods, models and devices; waits for the first worker. Problem 503."""
@@ -120,8 +137,9 @@ class Member(threading.Thread):
         self.crew = crew
         self.state = "starting"
         self._process: subprocess.Popen[str] | None = None
-        self._current: str | None = None
+        self._current: list[Row] = []  # jobs that are made now
         self._lock = threading.Lock()  # of the two above
+        self._sending = threading.Lock()
         self._has_expired = False
 
     def run(self) -> None:
@@ -149,24 +167,54 @@ class Member(threading.Thread):
             return False
         with self._lock:
             found = None if self.crew.stopping.is_set() else claims.claim(self.crew.studio)
-            self._current = found["id"] if found else None
+            self._current = [found] if found else []
         if found:
             self.state = "busy"
-            self._work(found)
+            self._find_company(found)
+            self._work(self._current)
             self.state = "ready"
         else:
             with self.crew.work:
                 self.crew.work.wait(patience)
         return True
 
+    def _find_company(self, found: Row) -> None:
+        """Take the jobs that can be made together with one, up to this worker's share of them."""
+        crew = self.crew
+        most = crew.largest_batch(found)
+        end = time.monotonic() + crew.studio.settings.batch_wait
+        while len(self._current) < most:
+            with self._lock:
+                free = most - len(self._current)
+                self._current += claims.company(crew.studio, found, free)
+            if time.monotonic() >= end:
+                break
+            crew.stopping.wait(LOOK)
+
     def kill(self, identifier: str | None = None) -> None:
-        """Kill the process, only while it works on this job if one is given; returns when it is
-        dead.
+        """Kill the process, and return when it is dead; if a job is given, only while it works on
+        that one. One that is made together with others is dropped instead.
         """
         with self._lock:
-            if self._process is not None and identifier in (None, self._current):
+            names = [found["id"] for found in self._current]
+            is_dropped = identifier in names and len(names) > 1
+            is_killed = identifier is None or (identifier in names and not is_dropped)
+            if is_killed and self._process is not None:
                 self._process.kill()
                 self._process.wait()
+        if is_dropped:
+            self._send({"do": "drop", "folder": self._folder(present(identifier, "job"))})
+
+    def _send(self, order: JsonObject) -> None:
+        """Tell the process something; if it has ended, reading from it says how."""
+        process = present(self._process, "process of the worker")
+        pipe = present(process.stdin, "pipe to the worker")
+        with self._sending, contextlib.suppress(BrokenPipeError, ValueError):
+            pipe.write(json.dumps(order) + "\n")
+            pipe.flush()
+
+    def _folder(self, identifier: str) -> str:
+        return str(self.crew.studio.folders.of("jobs", identifier).resolve())
 
     def _is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -192,40 +240,33 @@ class Member(threading.Thread):
         if hello is None or hello["say"] != "hello":
             self.kill()
             return False
-        self.crew.learn(hello["capabilities"])
+        self.crew.learn(hello)
         self.state = "ready"
         return True
 
-    def _work(self, found: Row) -> None:
-        """See one job through; whatever happens to the process, the job has a final state
-        afterwards.
+    def _work(self, batch: Sequence[Row]) -> None:
+        """See jobs through; whatever happens to the process, each is over afterwards, or waits to
+        be made alone.
         """
         studio = self.crew.studio
-        identifier = found["id"]
         self._has_expired = False
-        watch = threading.Timer(studio.settings.limits.job_seconds, self._expire, (identifier,))
+        watch = threading.Timer(studio.settings.limits.job_seconds, self._expire)
         watch.daemon = True
         watch.start()
-        over = threading.Event()
+        open_jobs = {number: threading.Event() for number in range(len(batch))}
         if studio.lease is not None:
-            threading.Thread(target=self._keep, args=(found, over), daemon=True).start()
+            for found, over in zip(batch, open_jobs.values()):
+                threading.Thread(target=self._keep, args=(found, over), daemon=True).start()
         try:
-            ending = self._talk(found)
-        except (MaquetteError, OSError, SQLAlchemyError) as error:
-            ending = ("failed", str(problem_of(error)))  # the scene was deleted, the disk is full
-            if studio.lease is not None and isinstance(error, SQLAlchemyError):
-                ending = None  # the database went away; the job is taken again after its lease
-            self.kill()
+            self._talk(batch, dict(open_jobs))
         finally:
-            over.set()
+            for over in open_jobs.values():
+                over.set()
             watch.cancel()
             with self._lock:
-                self._current = None
-        if ending is not None:
-            state, message = ending
-            said = studio.without_paths(message)
-            claims.give_up(studio, identifier, state, said, found["claim"])
-        claims.tidy(studio, identifier, found["claim"])
+                self._current = []
+        for found in batch:
+            claims.tidy(studio, found["id"], found["claim"])
 
     def _keep(self, found: Row, over: threading.Event) -> None:
         """Renew the lease of a job until it is over; stop working on one that was cancelled, or
@@ -245,33 +286,62 @@ class Member(threading.Thread):
                 if self.crew.studio.lease is None or self.crew.stopping.wait(PATIENCE):
                     raise
 
-    def _expire(self, identifier: str) -> None:
+    def _expire(self) -> None:
         self._has_expired = True
-        self.kill(identifier)
+        self.kill()
 
-    def _talk(self, found: Row) -> tuple[str, str] | None:
-        """Send the job and follow it; returns the state and the message when it does not end in a
-        result.
-        """
-        studio = self.crew.studio
+    def _talk(self, batch: Sequence[Row], unheard: dict[int, threading.Event]) -> None:
+        """Send jobs and follow them to their ends; ``unheard``: what to set when one is over."""
         process = present(self._process, "process of the worker")
-        orders = present(process.stdin, "pipe to the worker")
-        with contextlib.suppress(BrokenPipeError):  # reading says how it ended
-            orders.write(json.dumps(self._request(found)) + "\n")
-            orders.flush()
-        while (message := _read(process)) is not None:
-            if message["say"] == "progress":
+        try:
+            requests = [self._request(found) for found in batch]
+        except MaquetteError as error:  # the scene was deleted; only a job alone has one
+            self._give_up(batch[0], "failed", str(problem_of(error)))
+            return
+        together = {"do": "together", "requests": requests}
+        self._send(requests[0] if len(requests) == 1 else together)
+        while unheard and (message := _read(process)) is not None:
+            number = message.get("number", 0)
+            if self._hear(batch[number], message):
+                unheard.pop(number).set()
+        for number in unheard:
+            if len(batch) > 1 and not self.crew.stopping.is_set():
+                claims.give_back(self.crew.studio, batch[number])
+            else:
+                self._give_up(batch[number], *self._end_of(process))
+
+    def _hear(self, found: Row, message: JsonObject) -> bool:
+        """Take what the process says of a job; returns whether it says no more of it."""
+        studio = self.crew.studio
+        say = message["say"]
+        try:
+            if say == "progress":
                 claims.report(studio, found, message)
-            elif message["say"] == "instance":
+            elif say == "instance":
                 self._patiently(partial(claims.add_instance, studio, found, message))
-            elif message["say"] == "done":
+            elif say == "done":
                 if studio.lease is not None:  # files move only while the database answers
                     self._patiently(partial(claims.renew, studio, found))
                 claims.complete(studio, found, message)
-                return None
             else:
-                return "failed", message["message"]
-        return self._end_of(process)
+                self._give_up(found, "failed", message["message"])
+        except (MaquetteError, OSError, SQLAlchemyError) as error:
+            self.kill(found["id"])
+            # the database went away; the job is taken again after its lease
+            if studio.lease is None or not isinstance(error, SQLAlchemyError):
+                self._give_up(found, "failed", str(problem_of(error)))  # the disk is full
+            return len(self._current) == 1 or say in LAST_WORDS
+        return say in LAST_WORDS
+
+    def _give_up(
+        self,
+        found: Row,
+        state: str,
+        message: str,
+    ) -> None:
+        """End a job without a result, if it is not over yet."""
+        studio = self.crew.studio
+        claims.give_up(studio, found["id"], state, studio.without_paths(message), found["claim"])
 
     def _end_of(self, process: subprocess.Popen[str]) -> tuple[str, str]:
         """Why a process has ended in the middle of a job."""
@@ -288,7 +358,7 @@ class Member(threading.Thread):
         options = found["options"]
         request = {
             "do": found["kind"],
-            "folder": str(studio.folders.of("jobs", found["id"]).resolve()),
+            "folder": self._folder(found["id"]),
             "result": str(claims.result_of(studio, found).resolve()),
             "source": found["name"],
             "options": options,

@@ -180,17 +180,16 @@ def _link(source: Path, target: Path, names: Sequence[str]) -> None:
 
 def refuse_when_full(studio: Studio) -> None:
     """Problem 429 when as many jobs wait as may, with the time after which there should be room."""
-    waiting = _waiting(studio)
-    if waiting >= studio.settings.queue:
+    count = waiting(studio)
+    if count >= studio.settings.queue:
         seconds = max(1, round(_usual_seconds(studio) / studio.settings.workers))
         raise busy(
-            f"{waiting} jobs are waiting, which is the most that may; "
-            f"try again in {seconds} seconds",
+            f"{count} jobs are waiting, which is the most that may; try again in {seconds} seconds",
             seconds,
         )
 
 
-def _waiting(studio: Studio, before: int = 2**62) -> int:
+def waiting(studio: Studio, before: int = 2**62) -> int:
     """How many jobs wait that came before an ordinal number."""
     counted = "SELECT count(*) AS n FROM jobs WHERE state = 'queued' AND ordinal < :before"
     return studio.store.only(counted, before=before)["n"]
@@ -230,7 +229,7 @@ def view(studio: Studio, found: Row) -> JsonObject:
     state = found["state"]
     shown = {key: found[key] for key in _SHOWN}
     shown["thumbnail"] = f"/api/jobs/{identifier}/thumbnail.jpg"
-    shown["position"] = _waiting(studio, found["ordinal"]) if state == "queued" else None
+    shown["position"] = waiting(studio, found["ordinal"]) if state == "queued" else None
     still = {**NO_PROGRESS, "overall": 1.0 if state == "done" else 0.0}
     shown["progress"] = studio.progress.get(identifier, still)
     shown["instances"] = [instance_view(identifier, entry) for entry in found["instances"]]

@@ -10,7 +10,7 @@ from importlib import resources
 _SAMPLES = json.loads(resources.files("maquette.app").joinpath("samples.json").read_text("utf-8"))
 _DETAILS = {
     *("changed", "camera", "ground_height", "metres_per_unit"),
-    *("instances", "failures", "warnings", "provenance"),
+    *("around", "instances", "failures", "warnings", "provenance"),
 }
 
 EXAMPLE = _SAMPLES["EXAMPLE"]

@@ -48,6 +48,7 @@ _SUFFIXES = {
     "mesh": ".ply",
     "texture": ".png",
     "state": ".npz",
+    "depth": ".npz",
     "photo": ".png",
     "mask": ".png",
 }
@@ -82,10 +83,15 @@ def references(document: Document) -> Iterator[tuple[Document, str]]:
     """Every place of a document that names a file: the object, and its key."""
     given = document.get("input") or {}
     places: list[tuple[Document, tuple[str, ...]]] = []
-    places += [(entry, ("mesh", "texture", "state")) for entry in document["instances"]]
-    places.append((given, ("photo",)))
+    places += [(entry, ("mesh", "texture", "state")) for entry in _made(document)]
+    places += [(given, ("photo",)), (given.get("geometry") or {}, ("depth",))]
     places += [(entry, ("mask",)) for entry in given.get("masks", [])]
     return ((entry, key) for entry, keys in places for key in keys if entry.get(key) is not None)
+
+
+def _made(document: Document) -> list[Document]:
+    """The entries of a document that have meshes."""
+    return [*document["instances"], *document.get("around", [])]
 
 
 def take_over(saved: Path, folder: Path) -> Document:
@@ -95,7 +101,7 @@ def take_over(saved: Path, folder: Path) -> Document:
     document = json.loads(saved.read_text(encoding="utf-8"))
     document.pop("files", None)  # sums of the files under their old names
     (folder / "files").mkdir(exist_ok=True)
-    for entry in document["instances"]:
+    for entry in _made(document):
         # a texture shares its mesh's name, so that one address stands for both
         keys = [key for key in ("mesh", "texture") if entry[key]]
         digest = _digest(*(saved.parent / entry[key] for key in keys))
@@ -202,7 +208,9 @@ def _document_among(files: Sequence[Upload], received: Received) -> Fields:
 
 
 def _check_document(root: Fields, limits: Limits) -> None:
-    instances = root.objects("instances")
+    instances = list(root.objects("instances"))
+    if root.has("around"):
+        instances += root.objects("around")
     masks = root.object("input").objects("masks") if root.has("input") else ()
     count = len(instances) + len(masks)
     if count > 4 * limits.objects:
@@ -243,9 +251,12 @@ def exported(
     name: str,
     form: str,
     space: FileSpace,
+    room: bool,
     folders: Folders,
 ) -> Download:
-    """A scene as a file of one of FORMATS. Raises InputError, OutputError."""
+    """A scene as a file of one of FORMATS. ``room``: with the floor and the walls that it has or
+    that its measured depth shows. Raises InputError, OutputError.
+    """
     if form not in FORMATS:
         raise InputError(f"format {form!r} is not known; choose one of {', '.join(FORMATS)}")
     if space.is_asked_for and form not in IN_SPACE:
@@ -256,10 +267,10 @@ def exported(
         if form == "json":
             saved(scene, folder)
         elif form == "objects":
-            written = export_scene(scene, folder / f"{stem}.glb", separate=True)
+            written = export_scene(scene, folder / f"{stem}.glb", separate=True, room=room)
             shutil.move(written, folder / "objects")
         else:
             asked = dataclasses.asdict(space)
-            written = export_scene(scene, folder / f"{stem}.{form}", **asked)
+            written = export_scene(scene, folder / f"{stem}.{form}", room=room, **asked)
         content = downloads.zipped(folder) if suffix == ".zip" else written.read_bytes()
     return Download(f"{stem}{'_objects' if form == 'objects' else ''}{suffix}", content)

@@ -130,6 +130,7 @@ def state(studio: Studio, identifier: str, number: int | None = None) -> JsonObj
     shown["instances"] = [_instance(entry, address, masked) for entry in root["instances"]]
     for one in shown["instances"]:
         one["stands_on"] = root.get("supports", {}).get(str(one["label"]))
+    shown["around"] = [_instance(entry, address, set()) for entry in root.get("around", [])]
     shown["warnings"] = given.get("warnings", [])
     shown["provenance"] = {"seconds": {}, **root["provenance"]}
     return shown
@@ -330,13 +331,14 @@ def export(
     identifier: str,
     form: str,
     space: FileSpace,
+    room: bool,
     number: int | None,
 ) -> Download:
     """A version as a file of one of ``scene_files.FORMATS``. Raises Problem, InputError."""
     name = studio.row("scenes", identifier)["name"]
     with studio.turn():
         shown = scene(studio, identifier, number)
-        return scene_files.exported(shown, name, form, space, studio.folders)
+        return scene_files.exported(shown, name, form, space, room, studio.folders)
 
 
 def compare(studio: Studio, one: str, other: str) -> JsonObject:

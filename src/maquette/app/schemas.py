@@ -273,6 +273,8 @@ _Declared: Any = create_model("_Declared", __base__=Strict, **_DECLARED)
 class JobOptions(_Declared):
     """How a scene is made; what is left out is the default."""
 
+    room: bool = Field(True, description="around the objects the floor and walls of a given depth")
+
 
 class JobRequest(Strict):
     """A job for a photo that is here."""

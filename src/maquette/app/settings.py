@@ -58,6 +58,22 @@ class ServerSettings:
         metavar="N",
         help="jobs that are made at the same time, each in a process of its own (default: 1)",
     )
+    max_batch: int | None = option(
+        None,
+        kind=int,
+        least=1,
+        most=64,
+        metavar="N",
+        help="jobs that a worker makes together, if they wait at the same time and differ in photo "
+        "and seed only (default: 8 on a graphics card, 1 on a processor, which gains little)",
+    )
+    batch_wait: float = option(
+        0.0,
+        least=0.0,
+        most=60.0,
+        metavar="SECONDS",
+        help="how long a job waits for others to be made together with (default: 0)",
+    )
     queue: int = option(
         16,
         least=1,

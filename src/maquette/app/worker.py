@@ -9,7 +9,9 @@ server, which runs it by way of maquette.execute.processes.
       the scene, "options": {...}, "source": name}
     -> {"do": "regenerate", "folder", "result", "scene": scene folder, "document": {...}, "label":
       3, "options": {...}}
-    <- {"say": "hello", "capabilities": {...}}            once
+    -> {"do": "together", "requests": [...]}: some of the first kind, whose answers then have a
+      "number"; {"do": "drop", "folder"}: not this one of them
+    <- {"say": "hello", "capabilities": {...}, "together": {"methods": [...], "most": 1}}      once
     <- {"say": "progress", "stage", "share", "instance", "attempt"}, {"say": "instance", "label",
     "name", "attempt", "world_from_instance"}
     <- {"say": "done", "seconds", "failures", "warnings"} or {"say": "failed", "message"}
@@ -22,9 +24,12 @@ import dataclasses
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import torch
@@ -42,15 +47,20 @@ from maquette.checkpoints.catalogue import (
 from maquette.checkpoints.embedded import FILES, embedded_folder, load_models
 from maquette.document.fields import Fields
 from maquette.document.scene_json import save, scene_of
-from maquette.errors import InputError
+from maquette.errors import InputError, MaquetteError
 from maquette.export.glb import mesh_glb_bytes
+from maquette.export.room import with_room
+from maquette.hardware import choose_device
 from maquette.masks import read_masks
 from maquette.masks.diagnose import diagnose
+from maquette.methods.together import SharedWeights, gains_by_company, lockstep
 from maquette.options import EMBEDDED
 from maquette.pipeline import METHODS, PUBLISHED, generate, regenerate
 from maquette.recipe import Options, load_for, open_perception
 from maquette.types import Focal, Instance, SceneInput
 
+USUAL_BATCH = 8  # photos, on a graphics card
+MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
 INTERVAL = 0.1  # seconds between two messages of progress in one stage
 STAGES_OF_OBJECTS = ("objects", "alone")
 TITLES = {
@@ -133,14 +143,18 @@ def make(request: JsonObject, models: Any, say: Say) -> None:
     given = input_of(folder, request["source"])
     reporter = Reporter(say, folder, [m.label for m in given.masks])
     reporter.progress("load", 0.0)
+    options = dict(request["options"])
+    wants_room = options.pop("room", True)
     scene = generate(
         given,
         models=models,
         progress=reporter.progress,
         on_instance=reporter.instance,
-        **request["options"],
+        **options,
     )
     reporter.progress("write", 0.0)
+    if wants_room and given.geometry is not None and given.geometry.depth is not None:
+        scene = with_room(scene)
     save(scene, Path(request["result"]) / "scene.json")
     failures = [dataclasses.asdict(failure) for failure in scene.failures]
     seconds = scene.provenance["seconds"]
@@ -150,6 +164,60 @@ def make(request: JsonObject, models: Any, say: Say) -> None:
         failures=failures,
         warnings=list(given.warnings),
     )
+
+
+class Company:
+    """Scenes that are made together; each ends for itself."""
+
+    def __init__(
+        self,
+        requests: Sequence[JsonObject],
+        models: Any,
+        say: Say,
+    ) -> None:
+        self._requests = requests
+        self._models = models
+        self._say = say
+        self._meeting = lockstep()
+
+    def drop(self, folder: str) -> None:
+        """Stop making the scene of this folder."""
+        for number, request in enumerate(self._requests):
+            if request["folder"] == folder:
+                self._meeting.drop(number)
+
+    def make_all(self) -> None:
+        """Make them; those for which there was no room in company are made alone then."""
+        tasks = [partial(self._make, number) for number in range(len(self._requests))]
+        for number, ending in enumerate(self._meeting.run(tasks)):
+            try:
+                if isinstance(ending, MEMORY_ERRORS):
+                    make(self._requests[number], self._models, self._say_of(number))
+                elif ending is not None:
+                    self._fail(number, ending)
+            except PICTURE_ERRORS as error:
+                self._fail(number, error)
+
+    def _make(self, number: int) -> Exception | None:
+        request = self._requests[number]
+        is_published = "model" in request["options"]  # see ``weights_for``
+        models = self._models if is_published else SharedWeights(self._models, self._meeting)
+        try:
+            make(request, models, self._say_of(number))
+        except PICTURE_ERRORS as error:
+            return error
+        return None
+
+    def _say_of(self, number: int) -> Say:
+        return partial(self._say, number=number)
+
+    def _fail(self, number: int, error: Exception) -> None:
+        self._say_of(number)("failed", message=said_of(error))
+
+
+def said_of(error: Exception) -> str:
+    """An error in one line."""
+    return str(error) or type(error).__name__
 
 
 def input_of(folder: Path, source: str) -> SceneInput:
@@ -169,7 +237,7 @@ def remake(request: JsonObject, models: Any, say: Say) -> None:
     label = request["label"]
     options = dict(request["options"])
     # the weights are loaded, and the scene knows its method and what was seen of its photo
-    for key in ("model", "method", "perception"):
+    for key in ("model", "method", "perception", "room"):
         options.pop(key, None)
     reporter = Reporter(say, folder, [label])
     reporter.progress("load", 0.0)
@@ -182,6 +250,7 @@ def remake(request: JsonObject, models: Any, say: Say) -> None:
     alone = dataclasses.replace(
         scene,
         instances=(made,),
+        around=(),
         failures=(),
         input=None,
     )
@@ -215,6 +284,13 @@ def capabilities(folders: dict[str, Path]) -> JsonObject:
         "perceptions": seen,
         "devices": _devices(),
     }
+
+
+def together() -> JsonObject:
+    """Which methods gain by making several photos at once, and how many here."""
+    methods = [name for name, method in METHODS.items() if gains_by_company(method)]
+    is_processor = choose_device("auto").type == "cpu"
+    return {"methods": methods, "most": 1 if is_processor else USUAL_BATCH}
 
 
 def _is_fetched(name: str) -> bool:
@@ -325,16 +401,55 @@ def main(arguments: list[str] | None = None) -> int:
     folders = {path.resolve().name: path for path in parser.parse_args(arguments).weights}
     if (embedded_folder() / "manifest.json").exists():
         folders.setdefault(EMBEDDED, embedded_folder())
-    loaded: dict[str, Any] = {}
-    say("hello", capabilities=capabilities(folders))
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            models = weights_for(request["options"], folders, loaded)
-            (make if request["do"] == "generate" else remake)(request, models, say)
-        except PICTURE_ERRORS as error:
-            say("failed", message=str(error) or type(error).__name__)
+    say("hello", capabilities=capabilities(folders), together=together())
+    orders = os.fdopen(os.dup(0), encoding="utf-8")  # an end by an error would wait for sys.stdin
+    Worker(folders, say).work(orders)
+    orders.close()
     return 0
+
+
+class Worker:
+    """Does what it is ordered, until there are no more orders."""
+
+    def __init__(self, folders: dict[str, Path], say: Say) -> None:
+        self._folders = folders
+        self._say = say
+        self._loaded: dict[str, Any] = {}
+        self._company: Company | None = None
+        self._orders: SimpleQueue[JsonObject | None] = SimpleQueue()
+
+    def work(self, orders: Iterable[str]) -> None:
+        """Take orders, one after the other; meanwhile some may be dropped."""
+        threading.Thread(target=self._listen, args=(orders,), daemon=True).start()
+        while (order := self._orders.get()) is not None:
+            (self._make_together if order["do"] == "together" else self._make)(order)
+
+    def _listen(self, orders: Iterable[str]) -> None:
+        for order in map(json.loads, orders):
+            if order["do"] != "drop":
+                self._orders.put(order)
+            elif self._company is not None:
+                self._company.drop(order["folder"])
+        self._orders.put(None)
+
+    def _make(self, request: JsonObject) -> None:
+        try:
+            models = weights_for(request["options"], self._folders, self._loaded)
+            (make if request["do"] == "generate" else remake)(request, models, self._say)
+        except PICTURE_ERRORS as error:
+            self._say("failed", message=said_of(error))
+
+    def _make_together(self, order: JsonObject) -> None:
+        requests = order["requests"]
+        try:
+            for request in requests:  # they ask for the same
+                models = weights_for(request["options"], self._folders, self._loaded)
+        except MaquetteError as error:
+            for number in range(len(requests)):
+                self._say("failed", number=number, message=said_of(error))
+            return
+        self._company = Company(requests, models, self._say)
+        self._company.make_all()
 
 
 if __name__ == "__main__":

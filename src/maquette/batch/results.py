@@ -30,7 +30,7 @@ from maquette.batch.finished import (
 )
 from maquette.document.scene_json import saving
 from maquette.errors import OutputError
-from maquette.export import export_scene
+from maquette.export import export_scene, surrounded
 from maquette.output import (
     RESULT_SUFFIX,
     abandoned,
@@ -82,6 +82,7 @@ def recover(folder: Path) -> None:
 def _write_products(scene: Scene, folder: Path, products: Products) -> Scene:
     """Write all but the document; returns the scene with what its document should say of them."""
     start = time.perf_counter()
+    scene = surrounded(scene, products.around)
     if products.preview:
         stream = io.BytesIO()
         Image.fromarray(preview(scene)).save(stream, "PNG", compress_level=FAST)

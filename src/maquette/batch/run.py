@@ -39,6 +39,7 @@ from maquette.hardware import choose_device
 from maquette.inputs import read_scene_input
 from maquette.masks import write_masks
 from maquette.methods.base import Progress, Weights, ignore, silent
+from maquette.methods.together import SharedWeights, gains_by_company, lockstep
 from maquette.options import EMBEDDED, SceneOptions
 from maquette.output import writable_folder
 from maquette.photos.read import read_photo
@@ -192,26 +193,41 @@ def _with_proposed(job: Job) -> Job:
 
 
 def run_jobs(
-    jobs: Sequence[Job], session: Session, progress: Progress = silent
+    jobs: Sequence[Job],
+    session: Session,
+    progress: Progress = silent,
+    batch: int = 1,
 ) -> Iterator[Outcome]:
-    """Work through the jobs in their order; a photo that cannot be made is an Outcome with its
-    error.
+    """Work through the jobs in their order, ``batch`` photos at a time; a photo that cannot be made
+    is an Outcome with its error.
     """
-    for job in jobs:
-        yield _outcome_of(job, session, progress)
+    for start in range(0, len(jobs), batch):
+        yield from _outcomes_of(jobs[start : start + batch], session, progress)
 
 
-def run_jobs_apart(jobs: Sequence[Job], settings: Settings, engine: Engine) -> Iterator[Outcome]:
+def run_jobs_apart(
+    jobs: Sequence[Job],
+    settings: Settings,
+    engine: Engine,
+    batch: int = 1,
+) -> Iterator[Outcome]:
     """The same in other processes, in the order in which photos get done. A process that ends, for
     want of memory or by a crash in C, costs its photo only. Raises what keeps a process from
     loading the networks.
     """
     folders = dict.fromkeys(job.folder.parent for job in jobs)
-    with processes(engine.at_most(len(jobs)), [prepared_folder(f) for f in folders]) as pool:
-        for number, outcome in pool.outcomes(_run_apart, [(job, settings) for job in jobs]):
-            if isinstance(outcome, Ended):
-                outcome = failed(jobs[number], MaquetteError(outcome.reason))
-            yield outcome
+    parts = [jobs[start : start + batch] for start in range(0, len(jobs), batch)]
+    again: list[Job] = []  # each alone, for one of them has ended the process of all
+    with processes(engine.at_most(len(parts)), [prepared_folder(f) for f in folders]) as pool:
+        for number, outcomes in pool.outcomes(_run_apart, [(part, settings) for part in parts]):
+            if not isinstance(outcomes, Ended):
+                yield from outcomes
+            elif len(parts[number]) > 1:
+                again += parts[number]
+            else:
+                yield failed(parts[number][0], MaquetteError(outcomes.reason))
+    if again:
+        yield from run_jobs_apart(again, settings, engine)
 
 
 def workers_for(options: SceneOptions, jobs: int | None) -> tuple[int, int]:
@@ -233,8 +249,25 @@ def _session(settings: Settings) -> Session:
     return Session.start(settings)
 
 
-def _run_apart(job: Job, settings: Settings) -> Outcome:
-    return _outcome_of(job, _session(settings), silent)
+def _run_apart(jobs: Sequence[Job], settings: Settings) -> list[Outcome]:
+    return _outcomes_of(jobs, _session(settings), silent)
+
+
+def _outcomes_of(jobs: Sequence[Job], session: Session, progress: Progress) -> list[Outcome]:
+    """Photos that are made together, where the method gains by it. What fails in company, perhaps
+    for want of memory, is tried alone.
+    """
+    outcomes: list[Outcome | None] = [None] * len(jobs)
+    if len(jobs) > 1 and gains_by_company(session.settings.options.chosen):
+        meeting = lockstep()
+        shared = dataclasses.replace(session, models=SharedWeights(session.models, meeting))
+        tasks = [functools.partial(_outcome_of, job, shared, progress) for job in jobs]
+        outcomes = meeting.run(tasks)
+    done = []
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        is_made = outcome is not None and outcome.status != "failed"
+        done.append(outcome if is_made else _outcome_of(job, session, progress))
+    return done
 
 
 def _outcome_of(job: Job, session: Session, progress: Progress) -> Outcome:

@@ -71,15 +71,13 @@ def run(args: argparse.Namespace) -> int:
     """Benchmark."""
     import contextlib
     import tempfile
-    from pathlib import Path
 
     from maquette.evaluate.benchmark import prepare, run_benchmark
     from maquette.evaluate.comparison import as_json, comparison_tables
     from maquette.evaluate.results import write_results
     from maquette.evaluate.tables import markdown, unusable_table
     from maquette.execute.pool import processes
-    from maquette.execute.store import is_far, mirrored, place
-    from maquette.output import atomic_write
+    from maquette.execute.store import is_far, mirrored, place, written
 
     with contextlib.ExitStack() as folders:
         own = folders.enter_context(tempfile.TemporaryDirectory(prefix="maquette-benchmark-"))
@@ -103,10 +101,10 @@ def run(args: argparse.Namespace) -> int:
             tables.append(unusable_table(unusable))
         text = "\n\n".join(map(markdown, tables))
         if args.out:
-            with atomic_write(plan.out / "table.md") as path:
+            with written(plan.out / "table.md") as path:
                 path.write_text(text + "\n", encoding="utf-8")
         if args.results:
-            write_results(plan.out, Path(args.results))
+            write_results(plan.out, place(args.results))
     print(json.dumps(as_json(rows)) if args.json else text)
     return 0
 
@@ -146,23 +144,28 @@ def _of_methods(args: argparse.Namespace) -> dict[str, object]:
 def _sources(asked: BenchmarkOptions) -> Sequence[CaseSource]:
     from maquette.evaluate.readers import sources_of
     from maquette.evaluate.sets import SETS, SetSource, set_named
+    from maquette.execute.store import kept_here
 
     if asked.source:
-        return sources_of(asked.source, asked.gt_format, asked.scenes)
+        return sources_of(kept_here(asked.source), asked.gt_format, asked.scenes)
     names = listed(asked.sets or ("random",))
     names = list(SETS) if names == ["all"] else names
     for name in names:
         set_named(name)
     count = asked.scenes or 48
-    return [SetSource(name, k, asked.assets) for name in names for k in range(count)]
+    assets = asked.assets and str(kept_here(asked.assets))
+    return [SetSource(name, k, assets) for name in names for k in range(count)]
 
 
 def _contestants(asked: BenchmarkOptions, options: dict[str, object]) -> list[Contestant]:
     from maquette.evaluate.contestants import contestants
+    from maquette.execute.store import kept_here
 
     methods = [name for name in listed(asked.methods or ("iscene",)) if name != "none"]
-    weights = dict(split(text, "") for text in asked.weights)
-    files = dict(split(text, None) for text in asked.predictions)
+    named = [split(text, "") for text in asked.weights]
+    weights = {name: str(kept_here(folder)) for name, folder in named}
+    predictions = [split(text, None) for text in asked.predictions]
+    files = {name: str(kept_here(folder)) for name, folder in predictions}
     if len(weights) < len(asked.weights):
         given = " ".join(asked.weights)
         raise InputError(f"--weights {given} need different names; write NAME=DIR for each")

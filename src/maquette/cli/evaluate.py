@@ -37,7 +37,8 @@ examples:
   maquette evaluate --pred out/scene.glb --gt truth.glb --protocol midi-fixed --json
   maquette evaluate --pred out/scene.glb --gt truth.glb --match hungarian
   maquette evaluate --pred out/scene.glb --gt truth.glb --extra physics --extra volume
-  maquette evaluate --pred out/scene.glb --gt t.glb --protocol gen3dsr --camera out/scene.json"""
+  maquette evaluate --pred out/scene.glb --gt t.glb --protocol gen3dsr --camera out/scene.json
+  maquette evaluate --pred s3://bucket/scenes/room --gt s3://bucket/truth/room.glb"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -102,13 +103,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the score; a low one is not a failure of the command."""
+    import contextlib
+
     from maquette.evaluate import load_pair, protocol_named, score_scene
     from maquette.evaluate.scene_table import scene_table
+    from maquette.execute.store import scene_here
     from maquette.simulation.files import read_scene
 
     protocol = protocol_named(args.protocol)
-    camera = read_scene(args.camera).camera if args.camera else None
-    predicted, truth = load_pair(args.pred, args.gt)
+    with contextlib.ExitStack() as stack:
+        given = {"pred": args.pred, "gt": args.gt, "camera": args.camera}
+        here = {word: stack.enter_context(scene_here(name)) for word, name in given.items() if name}
+        camera = read_scene(here["camera"]).camera if args.camera else None
+        predicted, truth = load_pair(here["pred"], here["gt"])
     score = score_scene(
         predicted,
         truth,

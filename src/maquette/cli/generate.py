@@ -138,6 +138,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="processes for several photos (default: one a processor, at most four, for the "
         "embedded model, else one); 0 = in this one, which a photo can end",
     )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=1,
+        metavar="N",
+        help="photos that a process makes together, which is faster on a graphics card (default: "
+        "1); scenes are the same but for rounding",
+    )
     add_options(parser, ExecutionOptions)
     add_common(parser)
     parser.set_defaults(run=run)
@@ -166,6 +174,8 @@ def run(args: argparse.Namespace) -> int:
     from maquette.execute.pool import Engine
     from maquette.execute.store import is_far, place, prepared_folder
 
+    if args.batch < 1:
+        raise InputError(f"--batch {args.batch}: expected at least 1")
     wanted = _wanted(args)
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:
@@ -342,13 +352,13 @@ def _outcomes(
     processes = workers_for(settings.options, args.jobs)
     engine = Engine.of(chosen(ExecutionOptions, args), *processes)
     if engine.jobs > 0 or engine.cluster is not None:
-        yield from run_jobs_apart(jobs, settings, engine)
+        yield from run_jobs_apart(jobs, settings, engine, args.batch)
         return
 
     def show(stage: str, share: float) -> None:
         bar.set_description_str(f"{jobs[bar.n].photo.name}: {stage}")
 
-    yield from run_jobs(jobs, Session.start(settings), show)
+    yield from run_jobs(jobs, Session.start(settings), show, args.batch)
 
 
 def _merge(jobs: Sequence[Job], wanted: Wanted, args: argparse.Namespace) -> int:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
+from pathlib import Path
 
+PAGE = "report.html"
 EPILOG = """examples:
   maquette report runs/benchmark
+  maquette report s3://bucket/benchmark
   maquette report runs/ablation --baseline old --out ablation.html --jobs 2
 tables in Markdown, with results-text.md beside it included:
   maquette report runs/all --results results.md
@@ -51,34 +55,44 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Report."""
-    from pathlib import Path
-
-    from tqdm import tqdm
-
     from maquette.errors import InputError
-    from maquette.evaluate.report import write_report
     from maquette.evaluate.results import write_results
+    from maquette.execute.store import mirrored, place, written
 
     if args.jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {args.jobs}")
-    if args.results:
-        page = write_results(Path(args.folder), Path(args.results))
-        print(json.dumps({"page": str(page)}) if args.json else page)
-        return 0
+    run_folder = place(args.folder)
+    page = place(args.out) if args.out else run_folder / PAGE
+    with contextlib.ExitStack() as stack:
+        here = stack.enter_context(mirrored(run_folder, PAGE))
+        if args.results:
+            page = write_results(here, place(args.results))
+            print(json.dumps({"page": str(page)}) if args.json else page)
+            return 0
+        own = stack.enter_context(written(page)) if args.out else here / PAGE
+        _write(here, own, args)
+        size = own.stat().st_size / 2**20
+    told = json.dumps({"page": str(page), "mb": round(size, 2)})
+    print(told if args.json else f"{page} ({size:.1f} MB)")
+    return 0
+
+
+def _write(folder: Path, page: Path, args: argparse.Namespace) -> None:
+    """Write the page, with a bar of the scenes that are drawn."""
+    from tqdm import tqdm
+
+    from maquette.evaluate.report import write_report
+
     with tqdm(unit="scene", disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, of: int) -> None:
             bar.total = of
             bar.update(done - bar.n)
 
-        path = write_report(
-            args.folder,
-            args.out,
+        write_report(
+            folder,
+            page,
             baseline=args.baseline,
             jobs=args.jobs,
             progress=progress,
         )
-    size = path.stat().st_size / 2**20
-    told = json.dumps({"page": str(path), "mb": round(size, 2)})
-    print(told if args.json else f"{path} ({size:.1f} MB)")
-    return 0

@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from maquette.errors import MissingExtraError
+from maquette.geometry.connectivity import edges_of, proper
 from maquette.geometry.polygons import doubled_normals
 
 
@@ -57,26 +58,24 @@ def _cancel_twins(faces: np.ndarray) -> np.ndarray:
     """Drop collapsed faces, repeats, and pairs of opposite faces (double-sided sheets wind around
     nothing).
     """
-    collapsed = (faces == np.roll(faces, 1, axis=1)).any(1)
-    proper = faces[~collapsed]
-    if not len(proper):
-        return proper
+    kept = proper(faces)
+    if not len(kept):
+        return kept
     # an even permutation of the sorted corners is a rotation; the sign tells the two directions of
     # a face apart
-    even = (proper < np.roll(proper, -1, axis=1)).sum(1) == 2
+    even = (kept < np.roll(kept, -1, axis=1)).sum(1) == 2
     count = faces.max() + 1
-    key = np.sort(proper, axis=1) @ [count * count, count, 1]
+    key = np.sort(kept, axis=1) @ [count * count, count, 1]
     _, group = np.unique(key, return_inverse=True)
     balance = np.bincount(group, weights=np.where(even, 1.0, -1.0))[group]
     wanted = np.flatnonzero((balance != 0) & (even == (balance > 0)))
     _, first = np.unique(group[wanted], return_index=True)
-    return proper[wanted[np.sort(first)]]
+    return kept[wanted[np.sort(first)]]
 
 
 def _closed_patches(faces: np.ndarray, patch: np.ndarray) -> np.ndarray:
     """(P,) bool: every edge of the patch belongs to exactly two of its faces."""
-    edges = np.stack([faces, np.roll(faces, -1, axis=1)], axis=2).reshape(-1, 2)
-    low, high = np.sort(edges, axis=1).T
+    low, high = np.sort(edges_of(faces), axis=1).T
     count = faces.max() + 1
     key = (np.repeat(patch, 3) * count + low) * count + high
     unique, times = np.unique(key, return_counts=True)

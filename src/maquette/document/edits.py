@@ -102,7 +102,7 @@ def duplicate(
     original = _entry(document, label)
     given = document.data.get("input") or {}
     masked = {mask["label"] for mask in given.get("masks", [])}
-    free = free_label(masked | {i["label"] for i in document.data["instances"]})
+    free = free_label(masked | {entry["label"] for entry in _meshed(document)})
     matrix = shifted(original.matrix("world_from_instance", 4, 4), translation, label)
     node = free_node(original.text("node"), _nodes(document))
     own = {
@@ -178,8 +178,13 @@ def _entry(document: Fields, label: int) -> Fields:
     raise InputError(f"label {label} is not in the scene; it has {labels}")
 
 
+def _meshed(document: Fields) -> list[Record]:
+    """Instances, and what is around them."""
+    return [*document.data["instances"], *document.data.get("around", [])]
+
+
 def _nodes(document: Fields) -> set[str]:
-    return {i["node"] for i in document.data["instances"]}
+    return {entry["node"] for entry in _meshed(document)}
 
 
 def _others(document: Fields, labels: Collection[int]) -> list[Record]:

@@ -124,7 +124,9 @@ def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:
     sums = root.object("files") if root.has("files") else None
     files = SavedFiles(sums, budget or MemoryBudget())
     instances = tuple(instance_of(record, files) for record in root.objects("instances"))
-    if len({i.label for i in instances}) < len(instances):
+    surfaces = root.objects("around") if root.has("around") else ()
+    around = tuple(instance_of(record, files) for record in surfaces)
+    if len({i.label for i in (*instances, *around)}) < len(instances) + len(around):
         raise root.wrong("instances", "different labels")
     camera = _camera(root.object("camera"))
     failures = tuple(_failure(record) for record in root.objects("failures"))
@@ -134,9 +136,8 @@ def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:
     provenance = dict(root.object("provenance").data)
     given = _input(root.object("input"), files) if root.has("input") else None
     supports = _supports(root, {i.label for i in instances})
-    return Scene(
-        instances, camera, failures, ground_height, frame, scale, provenance, given, supports
-    )
+    made = instances, camera, failures, ground_height, frame, scale, provenance, given, supports
+    return Scene(*made, around)
 
 
 def _document_path(path: Path) -> Path:
@@ -154,12 +155,12 @@ def _text_of(path: Path) -> str:
 
 
 def _check(scene: Scene) -> None:
-    labels = [instance.label for instance in scene.instances]
+    labels = [instance.label for instance in (*scene.instances, *scene.around)]
     if len(set(labels)) < len(labels):
         raise InputError(
             f"the scene has instances {labels}; expected each label once; delete the repeated ones"
         )
-    for instance in scene.instances:
+    for instance in (*scene.instances, *scene.around):
         mesh = instance.mesh
         name = f"the mesh of instance {instance.label}"
         if not len(mesh.vertices):
@@ -181,6 +182,8 @@ def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
     record["ground_height"] = float(scene.ground_height)
     record["camera"] = _camera_record(scene.camera)
     record["instances"] = [_instance_record(instance, files) for instance in scene.instances]
+    if scene.around:
+        record["around"] = [_instance_record(surface, files) for surface in scene.around]
     record["failures"] = [dataclasses.asdict(failure) for failure in scene.failures]
     if scene.supports:
         supports = sorted(scene.supports.items())

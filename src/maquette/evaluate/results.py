@@ -28,7 +28,7 @@ from maquette.evaluate.resources import Network, megabytes, minutes, parameters
 from maquette.evaluate.rows import Rows, column, distinct, measured, picked
 from maquette.evaluate.run_folder import RunFolder
 from maquette.evaluate.tables import Cell, Table, markdown, unusable_table
-from maquette.output import atomic_write
+from maquette.execute.store import written as written_to
 
 GEOMETRY = ("f_s", "cd_s", "f_o", "cd_o", "iou_b")
 LAYOUT = ("f_s_raw", "iou_b_raw", "iou_obb", "ap15", "l_align", "silhouette")
@@ -63,7 +63,7 @@ def write_results(folder: Path, page: Path, text: Path | None = None) -> Path:
     if text is not None and not text.is_file():
         raise InputError(f"{text}: no such file; write it, or leave the option out")
     written = by_hand.read_text(encoding="utf-8") if by_hand.is_file() else ""
-    with atomic_write(page) as temporary:
+    with written_to(page) as temporary:
         temporary.write_text(results_page(rows, record, written, by_hand.name), encoding="utf-8")
     return page
 

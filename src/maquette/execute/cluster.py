@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from maquette import __version__
-from maquette.errors import InputError, MaquetteError, reason_of
+from maquette.errors import InputError, MaquetteError, contained, reason_of
 from maquette.execute.processes import Ended, Task, answer_to, unpacked
 from maquette.execute.store import place
 
 TRIES = 3  # of a task whose workers are lost, and of a worker that cannot be started
-PATIENCE = 5.0  # seconds in which a cluster's address must answer
+PATIENCE = 15.0  # seconds in which a cluster's address must answer
+GREETING = b"...\x04"  # length and kind of the settings with which HTTP/2 begins (RFC 9113, 3.4)
 LOOK_AROUND = 30.0  # seconds without news, after which machines may be gone
 OTHER_VERSION = "Version mismatch"  # how Ray begins to say so
 LOCAL = "local"  # address of a cluster that is started on this machine for the command
@@ -116,11 +117,25 @@ class ClusterWorkers:
         """Give tasks to idle workers, and start workers for those that are left."""
         while todo and self._idle:
             unit = todo.popleft()
-            worker = self._idle.pop()
-            self._under_way[worker.do.remote(unit.packed)] = (unit, worker)
+            worker = self._idle[-1]
+            with self._room():
+                answer = worker.do.remote(unit.packed)
+            self._under_way[answer] = (unit, self._idle.pop())
         wanted = min(len(todo), self._jobs - len(self._under_way))
         for _ in range(wanted - len(self._starting)):
             self._call(self._start())
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """MaquetteError when what goes to a worker, or comes from one, finds no room."""
+        known = self._ray.exceptions
+        try:
+            yield
+        except (known.ObjectStoreFullError, known.OutOfDiskError) as error:
+            raise MaquetteError(
+                f"the cluster's object store is full ({reason_of(error)}); give it more "
+                "(`ray start --object-store-memory`), and room on the disk that it spills to"
+            ) from error
 
     def _answers(self) -> list[Any]:
         """Who has answered, if anybody. InputError when no machine is left for a worker."""
@@ -148,23 +163,19 @@ class ClusterWorkers:
 
     def _heard(self, answer: Any, todo: deque[_Unit]) -> Iterator[tuple[int, Any]]:
         """The outcome of a unit; nothing when it is to be done again."""
-        unit, worker = self._under_way.pop(answer)
-        known = self._ray.exceptions
+        unit, worker = self._under_way[answer]
         try:
-            told = self._ray.get(answer)
-        except (known.ObjectStoreFullError, known.OutOfDiskError) as error:
-            self._ray.kill(worker)
-            raise MaquetteError(
-                f"the cluster's object store is full ({reason_of(error)}); give it more "
-                "(`ray start --object-store-memory`), and room on the disk that it spills to"
-            ) from error
-        except known.RayError as error:
+            with self._room():
+                told = self._ray.get(answer)
+        except self._ray.exceptions.RayError as error:
+            del self._under_way[answer]
             if unit.tries + 1 < TRIES:
                 todo.appendleft(_Unit(unit.number, unit.packed, unit.tries + 1))
             else:
                 lost = f"its worker was lost {TRIES} times ({reason_of(error)})"
                 yield unit.number, Ended(lost)
             return
+        del self._under_way[answer]
         self._idle.append(worker)
         yield unit.number, unpacked(told)
 
@@ -192,9 +203,9 @@ def connected(
     """
     ray = _ray()
     own = not ray.is_initialized()
-    if own:
-        _connect(ray, cluster.address)
     try:
+        if own:
+            _connect(ray, cluster.address)
         _require_version(ray)
         for folder in shared:
             _require_shared(ray, place(folder))
@@ -219,27 +230,41 @@ def _ray() -> Any:
 
 def _connect(ray: Any, address: str) -> None:
     """Join a cluster, or start one. InputError when nobody answers."""
-    host, _, port = address.partition(":")
+    what = f"--address {address}: no Ray cluster can be reached there"
+    remedy = f"start one with `ray start --head`, or say --address {LOCAL} for this machine alone"
+    if address == LOCAL:
+        what = "no Ray cluster can be started on this machine"
+        remedy = (
+            "repeat it when the machine is less busy, or look into /tmp/ray/session_latest/logs"
+        )
     try:
-        if port.isdigit():  # Ray itself tries for a minute, and ends the process then
-            socket.create_connection((host, int(port)), PATIENCE).close()
+        with contained(what, remedy):  # Ray raises nearly everything, plain Exceptions too
+            _join(ray, address)
+    except SystemExit as error:
+        raise InputError(f"{what} (no answer); {remedy}") from error
+
+
+def _join(ray: Any, address: str) -> None:
+    host, _, port = address.partition(":")
+    if port.isdigit():  # Ray itself tries for minutes, and ends the process then
+        with socket.create_connection((host, int(port)), PATIENCE) as head:
+            head.settimeout(PATIENCE)
+            if head.recv(len(GREETING))[3:] != GREETING[3:]:
+                raise ConnectionError("what answers there is no head of a cluster")
+    try:
         ray.init(
             address,  # Ray, too, says local for a cluster of its own
             log_to_driver=False,
             logging_level="ERROR",
             include_dashboard=False,
         )
-    except (OSError, ValueError, RuntimeError, SystemExit) as error:
-        lines = str(error).strip().splitlines() or ["no answer"]
-        if OTHER_VERSION in lines[0]:
-            said = " ".join(line.strip() for line in lines)
-            raise InputError(
-                f"--address {address}: {said}; install the same versions of Ray "
-                "and Python on all machines"
-            ) from error
+    except RuntimeError as error:
+        if OTHER_VERSION not in str(error):
+            raise
+        said = " ".join(line.strip() for line in str(error).splitlines())
         raise InputError(
-            f"--address {address}: no Ray cluster can be reached there ({lines[0]}); start one "
-            f"with `ray start --head`, or say --address {LOCAL} for this machine alone"
+            f"--address {address}: {said}; install the same versions of Ray and Python on all "
+            "machines"
         ) from error
 
 

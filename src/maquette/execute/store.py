@@ -117,6 +117,18 @@ def brought_here(path: Path, beside: Sequence[str] = ()) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def scene_here(name: str | Path) -> Iterator[Path]:
+    """``brought_here`` for a scene: a document comes with the folder of its files."""
+    where = place(name)
+    if where.suffix.lower() != ".json":
+        with brought_here(where) as here:
+            yield here
+        return
+    with brought_here(where.parent) as folder:
+        yield folder / where.name
+
+
+@contextlib.contextmanager
 def mirrored(folder: Path, last: str) -> Iterator[Path]:
     """A local copy of a folder to work in. What has changed is sent back at the end, also when the
     body raises: ``last``, the file that makes all others valid, after them, and then what is gone
@@ -141,24 +153,24 @@ def mirrored(folder: Path, last: str) -> Iterator[Path]:
                 (folder / name).unlink(missing_ok=True)
 
 
-def kept_here(folder: str | Path) -> Path:
-    """A copy of a folder that all processes of this machine share and later commands find again, in
-    ``~/.cache/maquette/copies``; a local folder as it is. InputError when it is not there.
+def kept_here(name: str | Path) -> Path:
+    """A copy of a folder or file that all processes of this machine share and later commands find
+    again, in ``~/.cache/maquette/copies``; a local one as it is. InputError when it is not there.
     """
-    where = place(folder)
+    where = place(name)
     if not is_far(where):
         return where
     names = _files(where)
     if not names:
-        raise InputError(f"{where}: there is no such folder; {_REMEDY}")
+        raise InputError(f"{where}: there is no such file or folder; {_REMEDY}")
     told = f"{where} {sorted(names.items())}"
     key = hashlib.sha256(told.encode()).hexdigest()[:16]
     copy = Path.home() / ".cache" / "maquette" / "copies" / key
     if not copy.is_dir():
         with atomic_folder(copy) as temporary:
-            for name in names:
-                _fetch(where / name, temporary / name)
-    return copy
+            for below in names:
+                _fetch(where / below if below else where, temporary / (below or where.name))
+    return copy / where.name if "" in names else copy
 
 
 def span(path: Path, start: int, end: int) -> bytes:

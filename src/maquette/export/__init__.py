@@ -15,10 +15,11 @@ from pathlib import Path
 from maquette.document.scene_json import save
 from maquette.errors import InputError
 from maquette.export.glb import write_glb
+from maquette.export.ground import NODE as GROUND_NODE
 from maquette.export.ground import with_ground
 from maquette.export.meshes import write_obj, write_ply, write_stl
 from maquette.export.page import write_page
-from maquette.export.room import with_room
+from maquette.export.room import FLOOR, WALL, with_room
 from maquette.export.space import in_file_space
 from maquette.options import FileSpace, Surroundings
 from maquette.output import clear_leftovers, refuse_overwrite
@@ -32,6 +33,7 @@ WRITERS: Mapping[str, Callable[[Scene, Path], None]] = {
     ".html": write_page,
 }
 DOCUMENT_SUFFIX = ".json"
+SWITCHED = (".json", ".html")  # where what is around a scene is kept, and can be shown
 SPACELESS = (".obj", ".ply", ".stl")  # formats that say neither unit nor upward axis
 
 
@@ -60,6 +62,8 @@ def export_scene(
     ``up`` (y or z) are of OBJ, PLY and STL, which do not say theirs; GLB is in metres with +Y up.
     ``ground``: a surface under the objects, too, "plane" or "disc", as a node ``ground``.
     ``room``: the floor and the walls that the scene's measured depth shows (``room.with_room``).
+    What is not asked for is left out, of what the scene has around it, too; but a document holds
+    all of it, and a page has switches for it.
 
     Errors: InputError for an unknown format or a mesh that cannot be written; OutputError for a
     place that cannot be, or is taken.
@@ -74,19 +78,37 @@ def export_scene(
         size=size,
         up=up,
     )
-    kind = Surroundings(ground=ground).ground
+    asked = Surroundings(ground=ground, room=room)
     if space.is_asked_for and not any(target.suffix.lower() in SPACELESS for target in targets):
         raise InputError(f"unit, size and up are of {', '.join(SPACELESS)} only; leave them out")
-    if kind is not None and any(target.suffix.lower() == DOCUMENT_SUFFIX for target in targets):
-        raise InputError("a scene document holds no ground; leave it out, or choose another format")
-    scene = with_ground(with_room(scene) if room else scene, kind)
-    placed = in_file_space(scene, space) if space.is_asked_for else scene
+    known = surrounded(scene, asked)
+    scene = _only(known, asked)
+    alike = dataclasses.replace(scene, instances=(*scene.instances, *scene.around), around=())
+    placed = in_file_space(alike, space) if space.is_asked_for else alike
     if separate:
-        return _export_separately(scene, placed, targets, overwrite)
+        return _export_separately(alike, placed, targets, overwrite)
     clear_leftovers(path.parent)
     for target in targets:
-        _export_one(placed if target.suffix.lower() in SPACELESS else scene, target, overwrite)
+        suffix = target.suffix.lower()
+        whole = known if suffix in SWITCHED else scene
+        _export_one(placed if suffix in SPACELESS else whole, target, overwrite)
     return targets[0]
+
+
+def surrounded(scene: Scene, asked: Surroundings) -> Scene:
+    """The scene with the ground and the room around it that are asked for, and what it has.
+
+    InputError for a room without a measured depth.
+    """
+    return with_ground(with_room(scene) if asked.room else scene, asked.ground)
+
+
+def _only(scene: Scene, asked: Surroundings) -> Scene:
+    """The scene without what is around it and not asked for."""
+    names = {GROUND_NODE} if asked.ground is not None else set()
+    names |= {FLOOR, WALL} if asked.room else set()
+    kept = tuple(surface for surface in scene.around if surface.name in names)
+    return dataclasses.replace(scene, around=kept)
 
 
 def _export_one(scene: Scene, path: Path, overwrite: bool) -> None:

@@ -29,6 +29,7 @@ from maquette.document.appearance import (
 from maquette.errors import InputError, present
 from maquette.export.gltf import GltfFile
 from maquette.geometry.cameras import WORLD_FROM_OPENCV
+from maquette.geometry.connectivity import proper
 from maquette.geometry.transforms import unit_vectors
 from maquette.output import write_files
 from maquette.types import Camera, Instance, Scene, check_faces
@@ -38,6 +39,7 @@ ROUGHNESS = 0.9
 MIME_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 # vertices at one place share a normal where theirs agree with it: cosine of 45 degrees
 CREASE_COSINE = 0.7
+AROUND = "around"  # of a node's extras: no object, but ground, floor or wall
 SIMILAR = 1e-9  # relative difference of three scales that is rounding and not a stretch
 MOST_SHEAR = 1e-6  # cosine between axes that should be orthogonal
 
@@ -56,7 +58,8 @@ def glb_bytes(scene: Scene) -> bytes:
     gltf = GltfFile()
     units = scene.metres_per_unit or 1.0
     nodes = [_add_instance(gltf, instance, units) for instance in scene.instances]
-    nodes.append(_add_camera(gltf, scene.camera, units, {i.node_name for i in scene.instances}))
+    nodes += [_add_instance(gltf, surface, units, is_around=True) for surface in scene.around]
+    nodes.append(_add_camera(gltf, scene.camera, units, scene.nodes))
     gltf.add(
         "scenes",
         name="scene",
@@ -111,9 +114,16 @@ def _scene_extras(scene: Scene) -> dict[str, Any]:
 # Instances
 
 
-def _add_instance(gltf: GltfFile, instance: Instance, units: float) -> int:
+def _add_instance(
+    gltf: GltfFile,
+    instance: Instance,
+    units: float,
+    is_around: bool = False,
+) -> int:
     """A node with its mesh, its place, and what is known of it as extras."""
     extras: dict[str, Any] = {"label": int(instance.label), "seed": int(instance.seed)}
+    if is_around:
+        extras[AROUND] = True
     if math.isfinite(instance.confidence):
         extras["confidence"] = float(instance.confidence)
     if instance.name:
@@ -174,8 +184,7 @@ def _add_mesh(gltf: GltfFile, instance: Instance) -> int:
     vertices = np.asarray(instance.mesh.vertices).astype(np.float32)
     faces = np.asarray(instance.mesh.faces)
     check_faces(faces, len(vertices), name)
-    draws_something = (faces != np.roll(faces, 1, axis=1)).all(1)  # names no vertex twice
-    faces = faces[draws_something]
+    faces = proper(faces)
     if not len(faces) or not np.isfinite(vertices).all():
         raise InputError(f"{name} is empty or not finite; delete or replace the instance")
     appearance = appearance_of(instance.mesh)

@@ -1,5 +1,5 @@
 """The ground as a mesh of its own under the objects of a scene, for programs that show or collide
-one. In the flow: a Scene -> the same with one more instance, right before it is written.
+one. In the flow: a Scene -> the same with one more surface around it, right before it is written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import trimesh
 from maquette.document.appearance import Appearance, mesh_with
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.transforms import similarity
-from maquette.types import Instance, Scene, free_label, free_node
+from maquette.types import Instance, Scene, free_label, own_node
 
 NODE = "ground"
 REACH = 1.5  # of the half diagonal of all objects' plan
@@ -22,7 +22,7 @@ COLOR = (200, 198, 192, 255)
 
 def with_ground(scene: Scene, kind: str | None) -> Scene:
     """The scene with a horizontal surface at its ground's height, a square ("plane") or a "disc",
-    as the last instance, whose node is ``ground``; None leaves the scene as it is.
+    around it, whose node is ``ground``; None leaves the scene as it is.
     """
     visible = scene.visible().instances
     if kind is None or not visible:
@@ -31,20 +31,17 @@ def with_ground(scene: Scene, kind: str | None) -> Scene:
     half = REACH * float(np.linalg.norm(np.ptp(box, axis=0)[[0, 2]])) / 2
     middle = box.mean(0)
     middle[1] = scene.ground_height
-    labels = {instance.label for instance in scene.instances}
-    masked = {mask.label for mask in scene.input.masks} if scene.input is not None else set()
-    node = NODE
-    if any(instance.node_name == NODE for instance in scene.instances):
-        node = free_node(NODE, {instance.node_name for instance in scene.instances})
+    around = tuple(surface for surface in scene.around if surface.name != NODE)
+    scene = dataclasses.replace(scene, around=around)
     ground = Instance(
-        free_label(labels | masked),
+        free_label(scene.labels),
         _polygon(CORNERS[kind], half),
         similarity(1.0, None, middle),
         seed=0,
         name=NODE,
-        node=node,
+        node=own_node(NODE, scene.nodes),
     )
-    return dataclasses.replace(scene, instances=(*scene.instances, ground))
+    return dataclasses.replace(scene, around=(*around, ground))
 
 
 def _polygon(corners: int, half: float) -> trimesh.Trimesh:

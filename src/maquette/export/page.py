@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from maquette.document.values import finite_or_none
 from maquette.export.bundle import filled, packed, packed_modules, script_json
 from maquette.export.glb import glb_bytes
 from maquette.output import write_files
@@ -34,6 +35,9 @@ def scene_page(scene: Scene, title: str = TITLE) -> str:
     """The text of the page. InputError for a mesh or a transform that glTF cannot express."""
     shown = scene.visible()
     objects = [{"label": int(i.label), "name": i.node_name} for i in shown.instances]
+    around = [
+        {"name": i.node_name, "confidence": finite_or_none(i.confidence)} for i in scene.around
+    ]
     return filled(
         "share",
         title=escape(title),
@@ -41,6 +45,7 @@ def scene_page(scene: Scene, title: str = TITLE) -> str:
             {
                 "title": title,
                 "objects": objects,
+                "around": around,
                 "photo": _photo(scene),
             }
         ),

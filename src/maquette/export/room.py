@@ -1,6 +1,6 @@
 """The room around the objects of a photo, as far as a measured depth shows it: the floor and up to
-two walls, each a node of its own. In the flow: a Scene -> the same with more instances, right
-before it is written, as ``ground`` does.
+two walls, each a node of its own. In the flow: a Scene -> the same with more surfaces around it,
+right before it is written, as ``ground`` does.
 
 The image network is trained on objects only and says nothing of what is outside of their masks, so
 there is no room without ``--depth``, ``--points`` or ``--perception``. The floor is level; walls
@@ -28,7 +28,7 @@ from maquette.geometry.transforms import similarity
 from maquette.masks.labels import painted
 from maquette.render.assemble import assemble
 from maquette.render.rasterize import rasterize
-from maquette.types import Instance, Scene, free_label, free_node
+from maquette.types import Instance, Scene, free_label, own_node
 
 FLOOR, WALL = "floor", "wall"  # nodes
 MOST_WALLS = 2
@@ -70,21 +70,22 @@ class _Surroundings:
 
 
 def with_room(scene: Scene) -> Scene:
-    """The scene with its floor and walls as the last instances, named ``floor``, ``wall`` and
-    ``wall_2``; each has a confidence. Without any plane that is clear it stays as it is.
+    """The scene with its floor and walls around it, named ``floor``, ``wall`` and ``wall_2``; each
+    has a confidence. Without any plane that is clear, or with a room, it stays as it is.
 
     InputError for a scene without a photo and its measured depth.
     """
+    if any(surface.name in (FLOOR, WALL) for surface in scene.around):
+        return scene
     seen = _surroundings(scene)
-    found = planes(seen, scene)
-    for plane in found:
-        scene = dataclasses.replace(
-            scene, instances=(*scene.instances, _instance(scene, seen, plane))
-        )
+    for plane in [] if seen is None else planes(seen, scene):
+        surface = _instance(scene, seen, plane)
+        scene = dataclasses.replace(scene, around=(*scene.around, surface))
     return scene
 
 
-def _surroundings(scene: Scene) -> _Surroundings:
+def _surroundings(scene: Scene) -> _Surroundings | None:
+    """None where no object of the scene is in its mask, so that nothing tells the unit."""
     given = scene.input
     geometry = None if given is None else given.geometry
     if given is None or geometry is None or geometry.depth is None:
@@ -93,20 +94,21 @@ def _surroundings(scene: Scene) -> _Surroundings:
             "make the scene with --depth, or leave room out"
         )
     labels = painted(given.masks, given.image.shape[:2])
-    depth = geometry.depth * _units(scene, geometry.depth, labels)
+    units = _units(scene, geometry.depth, labels)
+    if units is None:
+        return None
+    depth = geometry.depth * units
     is_seen = ~binary_dilation(labels > 0, iterations=AT_OUTLINE) & np.isfinite(depth)
     points = lift(scene.camera, np.where(np.isfinite(depth), depth, 1.0))
     return _Surroundings(points, is_seen, scene.camera.position)
 
 
-def _units(scene: Scene, depth: np.ndarray, labels: np.ndarray) -> float:
+def _units(scene: Scene, depth: np.ndarray, labels: np.ndarray) -> float | None:
     """Scene units in one of the depth map's, by the objects that are in both."""
     mesh = assemble(scene.visible().instances)
     drawn = rasterize(mesh.vertices, mesh.faces, scene.camera).depth
     both = (labels > 0) & np.isfinite(drawn * depth) & (drawn * depth > 0)
-    if not both.any():
-        raise InputError("no object of the scene is where its mask is, so no room fits to it")
-    return float(np.median(drawn[both] / depth[both]))
+    return float(np.median(drawn[both] / depth[both])) if both.any() else None
 
 
 def planes(seen: _Surroundings, scene: Scene) -> list[Plane]:
@@ -209,18 +211,16 @@ def _instance(scene: Scene, seen: _Surroundings, plane: Plane) -> Instance:
     uv = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     looks = Appearance(uv=uv, image=Image.fromarray(_texture(scene, seen, plane)))
     mesh: trimesh.Trimesh = mesh_with(corners - middle, np.array([[0, 1, 2], [0, 2, 3]]), looks)
-    masked = {mask.label for mask in scene.input.masks} if scene.input is not None else set()
-    nodes = {instance.node_name for instance in scene.instances}
-    number = sum(instance.name == plane.name for instance in scene.instances)
+    number = sum(surface.name == plane.name for surface in scene.around)
     node = plane.name if number == 0 else f"{plane.name}_{number + 1}"
     return Instance(
-        free_label({instance.label for instance in scene.instances} | masked),
+        free_label(scene.labels),
         mesh,
         similarity(1.0, None, plane.corner + middle),
         seed=0,
         name=plane.name,
         confidence=plane.confidence,
-        node=free_node(node, nodes) if node in nodes else node,
+        node=own_node(node, scene.nodes),
     )
 
 

@@ -52,9 +52,10 @@ class Generator(nn.Module):
         crops: Tensor,
         lifted: Tensor | None,
         vae: VolumeVAE,
+        zoomed: bool = False,
     ) -> Condition:
         """Crops (B, 5, S, S) and lifted grids (B, lift_channels, G, G, G) -> what every step of the
-        sampler needs.
+        sampler needs. zoomed: all rows are single instances in cubes of their own.
         """
 
         def encode_volume(volume: Tensor) -> Tensor:
@@ -66,7 +67,7 @@ class Generator(nn.Module):
             return Condition(tokens, None)
         if lifted is None:
             raise ValueError("this model needs the lifted grid of each crop; see models/lifting.py")
-        return Condition(tokens, self.flow.encode_lift(lifted, encode_volume))
+        return Condition(tokens, self.flow.encode_lift(lifted, encode_volume, zoomed))
 
     def forward(
         self,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from maquette.flow.path import per_row
+from maquette.models.completion import Completion
 from maquette.nn.attention import AttentionPlan, Context, SceneContext
 from maquette.nn.blocks import (
     ChannelNorm,
@@ -33,7 +34,8 @@ from maquette.nn.embeddings import TimestepEmbedder, grid_position_embedding
 from maquette.nn.layers import matrix_dtype, middle_blocks, repeated, zero_init
 
 EncodeVolume = Callable[[Tensor], Tensor]  # (B, volume_channels, G, G, G) -> (B, channels, R, R, R)
-# tokens (B, L, C), guessed latent (B, channels, R, R, R), guessed volume (B, 4, G, G, G)
+# tokens (B, L, C), guessed latent (B, channels, R, R, R), guessed volume (B, 4, G, G, G), or twice
+# as fine where a completion made it
 Lift = tuple[Tensor, Tensor, Tensor]
 
 
@@ -59,6 +61,8 @@ class StructureFlowConfig:
     lift_resolution: int = 32
     lift_widths: tuple[int, int] = (32, 64)
     volume_channels: int = 4  # of the guessed volume: TSDF and colour
+    # of the network that makes the guess better (models/completion.py); () = there is none
+    completion_widths: tuple[int, ...] = ()
     # of the latent around the lift's guess; sets the skip connection around the transformer
     guess_variance: float = 0.25
     qk_norm_cross: bool = False  # also in the cross-attention
@@ -149,23 +153,42 @@ class StructureFlow(nn.Module):
         self.blocks = repeated(c.blocks, ModulatedCrossBlock, *sizes, *switches)
         self.out_layer = zero_init(nn.Linear(c.width, folded))
         self.lift = LiftEncoder(config) if c.lift_channels else None
+        self.completion = None
+        if c.completion_widths:
+            inputs = c.lift_channels + c.volume_channels
+            widths = c.completion_widths
+            self.completion = Completion(inputs, c.volume_channels, c.lift_resolution, *widths)
         if c.lift_channels:
             self.lift_tokens = nn.Linear((c.lift_widths[1] + c.channels) * c.patch**3, c.width)
 
-    def encode_lift(self, lifted: Tensor, encode_volume: EncodeVolume) -> Lift:
+    def encode_lift(
+        self,
+        lifted: Tensor,
+        encode_volume: EncodeVolume,
+        zoomed: bool = False,
+    ) -> Lift:
         """Tokens (B, L, C), guessed latent (B, channels, R, R, R) and guessed volume of lifted
         grids (B, lift_channels, G, G, G).
 
         ``encode_volume`` maps volumes to normalised latents (the VAE's encoder). Nothing here
         depends on t: samplers call it once.
         """
-        if self.lift is None:
-            raise ValueError("this model has no lift (lift_channels = 0); give it none")
-        features, volume = self.lift(lifted)
+        features, volume = self.guessed_volume(lifted, zoomed)
         with torch.no_grad():
             guess = encode_volume(volume.detach().clamp(-1, 1))
         cells = space_to_depth(torch.cat([features, guess], dim=1), self.config.patch)
         return self.lift_tokens(to_tokens(cells)), guess, volume
+
+    def guessed_volume(self, lifted: Tensor, zoomed: bool = False) -> tuple[Tensor, Tensor]:
+        """The lift's features (B, F, R, R, R) and the guessed volume of lifted grids; that of
+        ``zoomed`` ones, single instances in cubes of their own, is completed.
+        """
+        if self.lift is None:
+            raise ValueError("this model has no lift (lift_channels = 0); give it none")
+        features, volume = self.lift(lifted)
+        if zoomed and self.completion is not None:
+            volume = self.completion(lifted, volume)
+        return features, volume
 
     def modulations(self, t: Tensor) -> list[Tensor]:
         """(B, 6 C) of every block at noise levels t (B,); samplers compute those of a whole

@@ -27,6 +27,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "optimizer": "muon",
     },
     "lift": {"batch": 4, "learning_rate": 1e-3},
+    "completion": {
+        "batch": 4,
+        "learning_rate": 1e-3,
+        "optimizer": "muon",
+    },
     "instance": {"batch": 6, "learning_rate": 6e-4},
     "iscene": {"batch": 5, "learning_rate": 4e-4},
     "midi": {"batch": 4, "learning_rate": 2e-4},
@@ -113,8 +118,8 @@ class RunOptions:
         kind=str,
         flags=("network",),
         choices=NETWORKS,
-        help="what to train; lift = only the generator's first guess, a cheap start for the next "
-        "two",
+        help="what to train; lift = only the generator's first guess, a cheap start for instance "
+        "and iscene; completion = the network that makes this guess better, all else as it is",
     )
     library: str = option(
         kind=str,

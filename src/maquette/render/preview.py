@@ -32,6 +32,7 @@ FAINT = (142, 141, 138)
 BACKDROP = 241.0  # brightest grey of the studio
 FILL = 0.84  # share of the frame that the turntable's scene takes
 ELEVATION = np.deg2rad(24.0)  # of the turntable
+ABOVE = np.deg2rad(40.0)  # of the view of what is around
 FIELD_OF_VIEW = np.deg2rad(28.0)  # of the turntable, vertical
 TURNS = (
     ("from the right", 55.0),
@@ -123,8 +124,8 @@ def preview(scene: Scene, tile_height: int = 320) -> np.ndarray:
     """The whole story in one picture, (H, W, 3) uint8: photo, masks, the result from the same
     camera, three other sides, and what is to be expected of each shape, where that is known.
 
-    Without ``scene.input`` the first two are left out. ``tile_height`` in pixels; tiles take the
-    photo's shape within limits.
+    Without ``scene.input`` the first two are left out; where something is around the objects, two
+    show it. ``tile_height`` in pixels; tiles take the photo's shape within limits.
     """
     scene = scene.visible()
     stage = _stage(scene, SHEET_DIRECTIONS)
@@ -136,9 +137,19 @@ def preview(scene: Scene, tile_height: int = 320) -> np.ndarray:
     cameras = orbit_cameras(stage.mesh.vertices, azimuths, width, height)
     tiles = [] if scene.input is None else _input_tiles(scene.input, width, height)
     columns = 3 if tiles else 2
-    tiles.append(("3D scene, same camera", _tile(stage, _filling(scene.camera, width, height))))
-    for (name, _), camera in zip(TURNS, cameras, strict=True):
-        tiles.append((name, _tile(stage, camera)))
+    same = _filling(scene.camera, width, height)
+    tiles.append(("3D scene, same camera", _tile(stage, same)))
+    turned = [
+        (name, _tile(stage, camera)) for (name, _), camera in zip(TURNS, cameras, strict=True)
+    ]
+    if scene.around:
+        columns += len(tiles) == columns
+        instances = (*scene.instances, *scene.around)
+        around = _stage(replace(scene, instances=instances), SHEET_DIRECTIONS)
+        (above,) = orbit_cameras(around.mesh.vertices, [front], width, height, ABOVE)
+        tiles.append(("with what is around", _tile(around, same)))
+        turned.append(("that from above", _tile(around, above)))
+    tiles += turned
     expected = _expected(scene, columns * (width + GAP) - GAP)
     return np.asarray(_sheet(tiles, columns, *_footer(scene), expected))
 
@@ -359,6 +370,9 @@ def _footer(scene: Scene) -> tuple[str, str]:
     method = scene.provenance.get("method")
     seconds = scene.provenance.get("seconds")
     right = [_counted(len(scene.instances), "object")]
+    for surface in scene.around:
+        sure = "" if np.isnan(surface.confidence) else f" {100 * surface.confidence:.0f} %"
+        right.append(f"{surface.node_name}{sure}")
     if scene.failures:
         right.append(f"{len(scene.failures)} failed")
     if seconds:

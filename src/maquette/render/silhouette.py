@@ -71,14 +71,34 @@ def silhouette_scores(
     the camera's own, if less).
     """
     instances, camera = _instances_and_camera(scene, camera)
-    scale = min(1.0, size / max(camera.width, camera.height))
-    width = max(1, round(scale * camera.width))
-    height = max(1, round(scale * camera.height))
-    camera = resized(camera, width, height)
-    masks = [InstanceMask(m.label, resample_mask(m.mask, width, height), m.name) for m in masks]
+    camera, masks = _at_size(camera, masks, size)
     visible = silhouette_iou(instance_silhouettes(instances, camera), masks)
     alone = _alone_iou(silhouettes_alone(instances, camera), masks)
     return {label: SilhouetteScore(visible[label], alone[label]) for label in alone}
+
+
+def visible_agreement(
+    instances: Sequence[Instance],
+    masks: Sequence[InstanceMask],
+    camera: Camera,
+    size: int = 256,
+) -> dict[int, float]:
+    """IoU of every mask with the part of its instance that no other one hides, by label; compared
+    as ``silhouette_scores`` does.
+    """
+    camera, masks = _at_size(camera, masks, size)
+    return silhouette_iou(instance_silhouettes(instances, camera), masks)
+
+
+def _at_size(
+    camera: Camera, masks: Sequence[InstanceMask], size: int
+) -> tuple[Camera, list[InstanceMask]]:
+    """Camera and masks at ``size`` pixels along the longer side, or the camera's own, if less."""
+    scale = min(1.0, size / max(camera.width, camera.height))
+    width = max(1, round(scale * camera.width))
+    height = max(1, round(scale * camera.height))
+    small = [InstanceMask(m.label, resample_mask(m.mask, width, height), m.name) for m in masks]
+    return resized(camera, width, height), small
 
 
 def resample_mask(mask: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import sys
 from dataclasses import dataclass
 
 from maquette.app.settings import ServerSettings, require_extra
@@ -88,13 +87,9 @@ class ServeSettings(ServerSettings):
 
 
 def require_serve() -> None:
-    """MissingExtraError with the line to install when Ray Serve is not there; InputError on a
-    system without its kind of locks.
-    """
+    """MissingExtraError with the line to install when Ray Serve is not there."""
     require_extra()
     _require_ray()
-    if sys.platform == "win32":
-        raise InputError("maquette serve needs Linux or macOS; maquette app runs here")
 
 
 def _require_ray() -> None:

@@ -62,15 +62,17 @@ def _opened(settings: ServeSettings) -> tuple[Folders, Database]:
         return folders, sqlite(folders.database, shared=True)
     database = postgresql(settings.database)
     try:
-        _require_home(Store(database), root)
+        require_home(Store(database), root)
     except InputError:
         database.engine.dispose()
         raise
     return Folders(root, Spare(root / f"{DATABASE}-spare")), database
 
 
-def _require_home(store: Store, root: Path) -> None:
-    """Refuse a folder that is not the one of this database; a new database takes a new folder."""
+def require_home(store: Store, root: Path) -> None:
+    """Refuse a folder that is not the one of this database; a new database takes a new folder.
+    Raises InputError.
+    """
     sign = root / HOME
     there = sign.read_text(encoding="ascii") if sign.is_file() else None
     with store.transaction():
@@ -97,4 +99,6 @@ def tidy_up(studio: Studio) -> None:
     """Put aside what crashes have left, unless others are at work."""
     seen = f"SELECT id FROM workers WHERE seen > {studio.store.database.clock} - :lease"
     if not studio.store.all(seen, lease=studio.lease):
+        # of `maquette app`, which keeps jobs without leases, and was killed
+        studio.store.run("UPDATE jobs SET lease = 0 WHERE state = 'running' AND lease IS NULL")
         studio.folders.recover({kind: studio.store.ids(kind) for kind in KINDS})

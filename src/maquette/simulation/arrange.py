@@ -15,16 +15,24 @@ from maquette.document.appearance import appearance_of, mesh_with
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import similarity, transform_points
 from maquette.options import ScaleOptions, SimulationOptions
-from maquette.simulation.bodies import Solid, bodies_of, solid_of, span_of
+from maquette.simulation.bodies import Solid, bodies_of, span_of
 from maquette.simulation.contact import fall, supported_by
-from maquette.simulation.footing import Shown, Standing, footed, levelled, squeezed, with_base
+from maquette.simulation.footing import (
+    Shown,
+    Standing,
+    footed,
+    levelled,
+    squeezed,
+    with_base,
+    with_patch,
+)
 from maquette.simulation.hulls import overlap_along
 from maquette.simulation.parts import decomposed
 from maquette.simulation.scale import scaled_scene
 from maquette.simulation.world import PhysicsWorld, world_of
 from maquette.types import GROUND, Instance, Scene, Support
 
-REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which an object's contacts reach, by round
+REACHES = (0.08, 0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by round
 LARGEST_STEP = 0.1  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
 NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
@@ -96,7 +104,7 @@ class CollidingScene:
         if self.options.collision != "parts":
             (shape,) = decomposed([mesh], self.options.collision)
         scene = with_mesh(self.scene, label, mesh)
-        return replace(self, scene=scene, solids=self.solids | {label: solid_of(mesh, shape)})
+        return replace(self, scene=scene, solids=self.solids | {label: Solid(mesh, shape)})
 
 
 def hanging(scene: Scene) -> frozenset[int]:
@@ -170,28 +178,46 @@ def arranged(
     ``levelled_bodies`` makes them.
     """
     scene = given.scene
-    eye = scene.camera.position
-    least = LEAST_DROP * span_of(scene.visible())
     moving = [i.label for i in _supporters_first(scene) if i.label not in still]
     on = {label: supported_by(scene, scene[label]) for label in moving}
     lows = [bodies[label].corners[:, 1].min() for label in moving if on[label] == GROUND]
     if lows:
         scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
+    made = replace(given, scene=scene)
     for label in moving:
-        supporter = on[label]
-        manner = manners.get(label, Manner())
-        body = bodies[label] if manner.is_levelled else given.standing(label)
-        is_raised = manner.is_raised and supporter == GROUND
-        floor = scene.ground_height if is_raised else -np.inf
-        made = footed(body, REACHES[manner.effort], floor, _shown(scene, label))
-        given = replace(given, scene=scene).reshaped(label, made)
-        scene = given.scene
-        drop = np.inf if supporter is None else given.drop(label, supporter)
-        if np.isfinite(drop):
-            bottom = float(scene[label].box[0, 1])
-            motion = _along_ray(eye, bottom, bottom - drop, least)
-            scene = scene.transform(label, motion @ scene[label].world_from_instance)
-    return replace(given, scene=scene)
+        made = made_to_stand(made, label, bodies[label], manners.get(label, Manner()))
+    return made
+
+
+def made_to_stand(
+    given: CollidingScene,
+    label: int,
+    level: Standing,
+    manner: Manner,
+) -> CollidingScene:
+    """The scene with one object on a firm footing and in contact with what it stands on. ``level``:
+    the object with a level underside.
+    """
+    scene = given.scene
+    supporter = supported_by(scene, scene[label])
+    body = level if manner.is_levelled else given.standing(label)
+    is_raised = manner.is_raised and supporter == GROUND
+    floor = scene.ground_height if is_raised else -np.inf
+    made = footed(body, REACHES[manner.effort], floor, _shown(scene, label))
+    given = given.reshaped(label, made)
+    scene = given.scene
+    drop = np.inf if supporter is None else given.drop(label, supporter)
+    if not np.isfinite(drop):
+        return given
+    bottom = float(scene[label].box[0, 1])
+    least = LEAST_DROP * span_of(scene.visible())
+    motion = _along_ray(scene.camera.position, bottom, bottom - drop, least)
+    placed = motion @ scene[label].world_from_instance
+    made_there = replace(given, scene=scene.transform(label, placed))
+    if not isinstance(supporter, int):
+        return made_there
+    base = made_there.standing(label).base
+    return made_there.reshaped(supporter, with_patch(made_there.standing(supporter), base))
 
 
 def with_room(given: CollidingScene, still: Collection[int]) -> CollidingScene:
@@ -286,6 +312,10 @@ def _along_ray(
 
 def with_mesh(scene: Scene, label: int, mesh: trimesh.Trimesh) -> Scene:
     """Another mesh in the same frame, which need not be the middle of its box."""
-    changed = replace(scene[label], mesh=mesh)
-    instances = tuple(changed if i.label == label else i for i in scene.instances)
+    return with_instance(scene, replace(scene[label], mesh=mesh))
+
+
+def with_instance(scene: Scene, changed: Instance) -> Scene:
+    """Another instance in the place of that with its label."""
+    instances = tuple(changed if i.label == changed.label else i for i in scene.instances)
     return replace(scene, instances=instances)

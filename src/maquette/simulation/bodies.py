@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,15 @@ FRICTION = 0.8  # of all surfaces, about wood on wood or rubber on stone
 class Solid:
     """What physics asks of a mesh, in its own frame."""
 
+    mesh: trimesh.Trimesh
     shape: Decomposition
-    mass: MassProperties  # of density 1
-    remark: str = ""  # on the mass
+
+    @cached_property
+    def weighed(self) -> tuple[MassProperties, str]:
+        """Its mass, of density 1, and a remark on it."""
+        vertices = np.asarray(self.mesh.vertices, dtype=np.float64)
+        hull = convex_part(vertices, least_thickness(vertices), most=len(vertices))
+        return mesh_mass(vertices, np.asarray(self.mesh.faces), hull, density=1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +87,7 @@ def solids_of(meshes: Sequence[trimesh.Trimesh], collision: str) -> list[Solid]:
     """Meshes with what collides of them, as ``options.COLLISIONS`` names the ways, and their
     masses. MissingExtraError when CoACD is needed and not there.
     """
-    return [solid_of(mesh, shape) for mesh, shape in zip(meshes, decomposed(meshes, collision))]
-
-
-def solid_of(mesh: trimesh.Trimesh, shape: Decomposition) -> Solid:
-    """A mesh of which it is known what collides."""
-    vertices = np.asarray(mesh.vertices, dtype=np.float64)
-    hull = convex_part(vertices, least_thickness(vertices), most=len(vertices))
-    return Solid(shape, *mesh_mass(vertices, np.asarray(mesh.faces), hull, density=1.0))
+    return [Solid(mesh, shape) for mesh, shape in zip(meshes, decomposed(meshes, collision))]
 
 
 def bodies_of(
@@ -115,10 +115,11 @@ def bodies_of(
         pose, body_from_mesh = _placed(scene, instance, options.up)
         parts = tuple(part.transformed(body_from_mesh) for part in solid.shape.parts)
         visual = _visual(instance, body_from_mesh)
-        found = solid.mass.transformed(body_from_mesh)
+        own_mass, remark = solid.weighed
+        found = own_mass.transformed(body_from_mesh)
         kilograms = masses.get(instance.label, options.density * found.mass)
         mass, raised = found.of_mass(kilograms).acceptable()
-        said = filter(None, [solid.shape.remark, solid.remark, raised])
+        said = filter(None, [solid.shape.remark, remark, raised])
         remarks += [f"{instance.node_name}: {text}" for text in said]
         body = RigidBody(
             instance.label,

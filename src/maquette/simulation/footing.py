@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial import ConvexHull, Delaunay, QhullError
 
 from maquette.export.glb import smooth_normals
 from maquette.simulation.hulls import ConvexPart, convex_part, least_thickness
@@ -28,6 +29,7 @@ FOOT = 0.05  # of the longer side of the plan: radius of a foot
 SOLE = 0.05  # of the object's height: what of a foot's surroundings becomes its sole
 LEVEL = np.array([1.0, 0.0, 1.0])  # what keeps the plan of a point
 DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
+PATCHED = 0.2  # of its height that a supporter's surface may be raised for a level patch
 MOST_SQUEEZED = 0.7  # of the height in which a levelled underside is made up for
 SHOWN = 2.0  # of its height that a foot may be longer for none of it to show in the photo
 ALONG = np.linspace(0.0, 0.9, 6)  # where a foot is looked at, from its sole up
@@ -43,13 +45,19 @@ class Standing:
     faces: np.ndarray  # (F, 3)
     parts: tuple[ConvexPart, ...]  # what collides
 
-    @property
+    @cached_property
     def centre(self) -> np.ndarray:
         """(3,) of mass, of even density."""
         corners = self.corners
         hull = convex_part(corners, least_thickness(corners), most=len(corners))
         found, _ = mesh_mass(self.vertices, self.faces, hull, density=1.0)
         return found.centre
+
+    @property
+    def base(self) -> np.ndarray:
+        """(N, 3) corners at its lower end."""
+        heights = self.corners[:, 1]
+        return self.corners[heights < heights.min() + 1e-3 * np.ptp(heights)]
 
     @property
     def corners(self) -> np.ndarray:
@@ -163,6 +171,29 @@ def _facet_below(given: Standing) -> tuple[np.ndarray, float] | None:
     return None if np.linalg.norm(slope) > STEEPEST else (slope, float(offsets[below]))
 
 
+def with_patch(given: Standing, base: np.ndarray) -> Standing:
+    """What carries an object with a level patch under its base (N, 3), so that it does not stand on
+    a bump alone: a convex part, to which the surface below is raised. Nothing where that is far
+    below, or the base has no area.
+    """
+    level = float(base[:, 1].min())
+    deepest = level - PATCHED * np.ptp(given.vertices[:, 1])
+    try:
+        plan = Delaunay(base[:, [0, 2]])
+    except QhullError:
+        return given
+    vertices = given.vertices.copy()
+    below = (vertices[:, 1] < level) & (vertices[:, 1] > deepest)
+    below &= plan.find_simplex(vertices[:, [0, 2]]) >= 0
+    if not below.any():
+        return given
+    low = float(vertices[below, 1].min())
+    vertices[below, 1] = level
+    solid = np.concatenate([base * LEVEL + (0.0, height, 0.0) for height in (low, level)])
+    patch = convex_part(solid, least_thickness(given.vertices))
+    return Standing(vertices, given.faces, (*given.parts, patch))
+
+
 def squeezed(given: Standing, push: np.ndarray, most: float) -> Standing:
     """The object narrower, on its side towards ``push`` (3,), by its length, or by ``most`` of its
     width; from its middle on, ever more.
@@ -211,12 +242,9 @@ def _with_feet(
     centre = given.centre[[0, 2]]
     reaches = (given.vertices[:, [0, 2]] - centre) @ directions
     wanted = reach * reaches.max(0)
-    height = np.ptp(given.vertices[:, 1])
     costs = _costs(given.vertices, low, shown)
     for _ in range(DIRECTIONS):
-        corners = given.corners
-        contacts = corners[corners[:, 1] < low + 1e-3 * height]
-        offsets = contacts[:, [0, 2]] - centre
+        offsets = given.base[:, [0, 2]] - centre
         reached = (offsets @ directions).max(0)
         lacking = wanted - reached
         worst = int(lacking.argmax())

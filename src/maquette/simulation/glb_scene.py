@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 import trimesh
 
 from maquette.errors import InputError, contained
+from maquette.export.glb import AROUND
 from maquette.export.gltf import read_header
-from maquette.export.ground import NODE as GROUND_NODE
 from maquette.export.read import read_glb
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
 from maquette.geometry.transforms import similarity
@@ -32,48 +33,55 @@ def scene_of_glb(path: Path) -> Scene:
         raise InputError(f"{path}: has no node with triangles; give another file")
     with contained(f"{path}: it cannot be read as glTF", "export it again"), open(path, "rb") as f:
         header = read_header(f)
-    told = {entry.get("name"): _extras(entry) for entry in header.get("nodes", [])}
-    nodes = [node for node in read if told.get(node[0], {}).get("name") != GROUND_NODE] or read
-    labels = _labels([told.get(name, {}).get("label") for name, _, _ in nodes])
-    instances = []
-    for label, (name, mesh, placed) in zip(labels, nodes):
-        meaning = told.get(name, {}).get("name")
-        known = meaning if isinstance(meaning, str) else ""
-        instances.append(_instance(label, name, known, mesh, placed))
-    instances.sort(key=lambda instance: instance.label)
+    nodes = {entry.get("name"): _extras(entry) for entry in header.get("nodes", [])}
+    labels = _labels([nodes.get(name, {}).get("label") for name, _, _ in read])
+    made: dict[bool, list[Instance]] = {False: [], True: []}  # objects, what is around them
+    for label, (name, mesh, placed) in sorted(zip(labels, read), key=lambda pair: pair[0]):
+        extras = nodes.get(name, {})
+        instance = _instance(label, name, extras, mesh, placed)
+        made[extras.get(AROUND) is True].append(instance)
+    instances = made[False] or made.pop(True)
     boxes = np.array([instance.box for instance in instances])
     low = boxes[:, 0].min(0)
     high = boxes[:, 1].max(0)
-    extras = _extras(next(iter(header.get("scenes", [])), {}))
-    ground = extras.get("ground_height")
+    told = _extras(next(iter(header.get("scenes", [])), {}))
+    ground = told.get("ground_height")
     if not isinstance(ground, (int, float)):
         ground = low[1]
-    is_unknown = str(extras.get("units", "")).startswith("scene units")
+    is_unknown = str(told.get("units", "")).startswith("scene units")
+    metres = None if is_unknown else 1.0
+    surfaces = tuple(made.get(True, ()))
     return Scene(
         tuple(instances),
         _camera(low, high),
         ground_height=float(ground),
-        metres_per_unit=None if is_unknown else 1.0,
+        metres_per_unit=metres,
         provenance={"method": "file"},
+        around=surfaces,
     )
 
 
 def _instance(
     label: int,
     node: str,
-    name: str,
+    told: Mapping[str, Any],
     mesh: trimesh.Trimesh,
     placed: np.ndarray,
 ) -> Instance:
-    """With its frame in the middle of the mesh's box."""
+    """With its frame in the middle of the mesh's box; ``told``: the node's extras."""
+    name = told.get("name")
+    sure = told.get("confidence") if told.get(AROUND) is True else None
+    confidence = sure if isinstance(sure, float) else math.nan
     middle = mesh.bounds.mean(0)
     mesh.apply_translation(-middle)
+    centred = placed @ similarity(1.0, None, middle)
     return Instance(
         label,
         mesh,
-        placed @ similarity(1.0, None, middle),
+        centred,
         seed=0,
-        name=name,
+        confidence=confidence,
+        name=name if isinstance(name, str) else "",
         node=node,
     )
 

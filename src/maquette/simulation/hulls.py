@@ -11,6 +11,7 @@ from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, QhullError
 
 from maquette.geometry.boxes import bounding_box
+from maquette.geometry.connectivity import without_unused
 
 MOST_VERTICES = 64  # of a convex shape; PhysX and MuJoCo want no more
 RIM = 0.1  # tangent from an axis, of the directions in which a flat side's rim is looked for
@@ -109,8 +110,7 @@ def _part(corners: np.ndarray, hull: ConvexHull) -> ConvexPart:
     outward = hull.equations[:, :3]
     inward = (np.cross(b - a, c - a) * outward).sum(1) < 0
     triangles = np.where(inward[:, None], triangles[:, ::-1], triangles)
-    used, renumbered = np.unique(triangles, return_inverse=True)
-    return ConvexPart(corners[used], renumbered.reshape(-1, 3))
+    return ConvexPart(*without_unused(corners, triangles))
 
 
 def overlap_along(

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import trimesh
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from maquette.geometry.connectivity import components, proper
 from maquette.simulation.hulls import ConvexPart
 
 LEAST_MASS = 1e-9  # kilograms; simulators refuse what weighs nothing
@@ -83,15 +82,14 @@ def _closed(vertices: np.ndarray, faces: np.ndarray) -> tuple[trimesh.Trimesh | 
     """A closed surface of consistent faces, or None; with what was done."""
     whole = trimesh.Trimesh(vertices, faces, process=False)
     whole.merge_vertices()
-    a, b, c = whole.faces.T
-    whole.update_faces((a != b) & (b != c) & (c != a))  # merging has made lines of some
+    whole.faces = proper(whole.faces)  # merging has made lines of some
     if not len(whole.faces):
         return None, ""
     if _is_closed(whole):
         return whole, ""
-    capped = _capped(whole)
-    if _is_closed(capped):
-        return capped, "its surface has holes, which were closed for the mass"
+    filled = capped(whole)
+    if _is_closed(filled):
+        return filled, "its surface has holes, which were closed for the mass"
     return None, ""
 
 
@@ -105,16 +103,13 @@ def _is_closed(mesh: trimesh.Trimesh) -> bool:
     return bool((forth == back).all())
 
 
-def _capped(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+def capped(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     """Each hole closed by triangles between its edges and its middle."""
     vertices = np.asarray(mesh.vertices)
     edges = np.asarray(mesh.edges)
     count = len(vertices)
-    there = edges @ [count, 1]
-    open_edges = edges[~np.isin(there, edges @ [1, count])]
-    weights = np.ones(len(open_edges))
-    links = coo_array((weights, open_edges.T), shape=(count, count))
-    _, hole_of = connected_components(links, directed=False)
+    open_edges = edges[~np.isin(edges @ [count, 1], edges @ [1, count])]
+    hole_of = components(open_edges, count)
     holes, hole = np.unique(hole_of[open_edges[:, 0]], return_inverse=True)
     rims = [open_edges[hole == k, 0] for k in range(len(holes))]
     middles = [vertices[rim].mean(0) for rim in rims]

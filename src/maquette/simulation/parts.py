@@ -32,6 +32,7 @@ from scipy.spatial import ConvexHull
 
 from maquette.errors import require_extra
 from maquette.output import atomic_write
+from maquette.simulation.cuts import cut_parts
 from maquette.simulation.hulls import (
     THINNEST,
     ConvexPart,
@@ -43,6 +44,8 @@ from maquette.simulation.hulls import (
 SECONDS = 30  # of the processor that one object may take, so that a busy machine makes the same
 PATIENCE = 600.0  # seconds until a process that gets no processor is ended
 TRIANGLES = 1200  # of the surface that is decomposed; more only cost time
+FEW_TRIANGLES = 600  # of one that is cut
+CUTS = "cuts"  # besides options.COLLISIONS: parts that take no time, for settling
 NEARLY_CONVEX = 0.92  # of its hull that an object fills: the hull is good enough
 LEAST_PART = 1e-4  # of the object's hull: smaller parts are crumbs
 SETTINGS = {
@@ -70,13 +73,15 @@ class Decomposition:
 
 
 def decomposed(meshes: Sequence[trimesh.Trimesh], collision: str) -> list[Decomposition]:
-    """Convex parts of meshes, as ``options.COLLISIONS`` names the ways. MissingExtraError when
-    CoACD is needed and not there.
+    """Convex parts of meshes, as ``options.COLLISIONS`` names the ways, or by CUTS.
+    MissingExtraError when CoACD is needed and not there.
     """
     if collision == "box":
         return [_boxed(np.asarray(mesh.vertices)) for mesh in meshes]
     if collision == "hull":
         return [_hulled(np.asarray(mesh.vertices)) for mesh in meshes]
+    if collision == CUTS:
+        return [_cut(_surface(mesh, FEW_TRIANGLES)) for mesh in meshes]
     surfaces = [_surface(mesh) for mesh in meshes]  # one after the other: not safe in threads
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(_remembered, surfaces))
@@ -104,7 +109,12 @@ def _hulled(points: np.ndarray) -> Decomposition:
     return Decomposition((convex_part(points, least_thickness(points)),))
 
 
-def _surface(mesh: trimesh.Trimesh) -> _Surface:
+def _cut(surface: _Surface) -> Decomposition:
+    found = [] if surface.is_nearly_convex else cut_parts(surface.vertices, surface.faces)
+    return _assembled(surface, _large(surface, found))
+
+
+def _surface(mesh: trimesh.Trimesh, triangles: int = TRIANGLES) -> _Surface:
     original = np.asarray(mesh.vertices, dtype=np.float64)
     hull = convex_part(original, least_thickness(original))
     welded = trimesh.Trimesh(original, mesh.faces, process=False)
@@ -114,42 +124,48 @@ def _surface(mesh: trimesh.Trimesh) -> _Surface:
     middle = (low + high) / 2
     side = float((high - low).max())
     points = (np.asarray(welded.vertices) - middle) / side
-    vertices, faces = _simplified(points, np.asarray(welded.faces))
+    vertices, faces = _simplified(points, np.asarray(welded.faces), triangles)
     return _Surface(original, hull, vertices, faces, middle, side, is_nearly_convex)
 
 
 def _assembled(surface: _Surface, found: list[np.ndarray] | None) -> Decomposition:
-    """The parts in the mesh's frame, without crumbs."""
-    if surface.is_nearly_convex:
+    """The parts in the mesh's frame."""
+    if not found and surface.is_nearly_convex:
         return Decomposition((surface.hull,))
     if not found:
         remark = "no convex parts were found in time, so it collides as its convex hull"
         return Decomposition((surface.hull,), remark)
     thickness = least_thickness(surface.original)
     placed = [corners * surface.side + surface.middle for corners in found]
-    parts = [convex_part(corners, thickness) for corners in placed]
-    large = [part for part in parts if part.volume > LEAST_PART * surface.hull.volume]
-    return Decomposition(tuple(large or [surface.hull]))
+    return Decomposition(tuple(convex_part(corners, thickness) for corners in placed))
 
 
-def _simplified(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if len(faces) <= TRIANGLES:
+def _large(surface: _Surface, found: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Without crumbs."""
+    least = LEAST_PART * surface.hull.volume / surface.side**3
+    return [corners for corners in found if convex_part(corners, THINNEST).volume > least]
+
+
+def _simplified(
+    vertices: np.ndarray, faces: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    if len(faces) <= most:
         return vertices, faces
     points, triangles = fast_simplification.simplify(
-        vertices.astype(np.float32), faces.astype(np.int32), target_count=TRIANGLES
+        vertices.astype(np.float32), faces.astype(np.int32), target_count=most
     )
     return points.astype(np.float64), triangles
 
 
 def _remembered(surface: _Surface) -> list[np.ndarray] | None:
     """Corners (V, 3) of each part, from the cache or made and put there; None for none."""
-    if surface.is_nearly_convex:
-        return None
     path = _kept(surface)
     with contextlib.suppress(*UNREADABLE):
         return _read(path)
+    if surface.is_nearly_convex:
+        return None
     require_extra("coacd", "finding convex parts", "sim", "; or choose collision hull or box")
-    found = _tried(surface.vertices, surface.faces)
+    found = _large(surface, _tried(surface.vertices, surface.faces) or [])
     if found:
         with contextlib.suppress(OSError), atomic_write(path) as temporary:
             np.savez(temporary, *found)
@@ -166,11 +182,9 @@ def _kept(surface: _Surface) -> Path:
 
 def remember(mesh: trimesh.Trimesh, was: trimesh.Trimesh, shape: Decomposition) -> None:
     """Keep the convex parts of a mesh, given in the frame of ``was``, the same but not centred on
-    its box, so that a file that is written of it collides alike. None are kept of what is a hull.
+    its box, so that a file that is written of it collides alike.
     """
     surface = _surface(mesh)
-    if surface.is_nearly_convex or shape.remark:
-        return
     shift = np.asarray(mesh.vertices)[0] - np.asarray(was.vertices)[0]
     placed = [part.vertices + shift - surface.middle for part in shape.parts]
     with contextlib.suppress(OSError), atomic_write(_kept(surface)) as temporary:

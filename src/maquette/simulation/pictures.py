@@ -17,6 +17,7 @@ from maquette.document.appearance import appearance_of
 from maquette.errors import present
 from maquette.export.glb import smooth_normals
 from maquette.export.meshes import text_lines
+from maquette.geometry.connectivity import proper
 from maquette.geometry.transforms import similarity, transform_points
 from maquette.render.preview import orbit_cameras, render_scene
 from maquette.simulation.bodies import Bodies, RigidBody
@@ -54,9 +55,7 @@ def thumbnail(body: RigidBody, bodies: Bodies) -> Image.Image:
 def textured_surface(mesh: trimesh.Trimesh) -> TexturedSurface:
     """The mesh without triangles that have no area, its colours as a picture."""
     vertices = np.asarray(mesh.vertices)
-    faces = np.asarray(mesh.faces)
-    draws_something = (faces != np.roll(faces, 1, axis=1)).all(1)
-    faces = faces[draws_something]
+    faces = proper(np.asarray(mesh.faces))
     normals = smooth_normals(vertices, faces).astype(np.float64)
     appearance = appearance_of(mesh)
     if appearance.image is not None:

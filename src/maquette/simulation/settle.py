@@ -20,7 +20,7 @@ from maquette.document.appearance import appearance_of, mesh_with
 from maquette.errors import InputError, require_extra
 from maquette.geometry.transforms import similarity
 from maquette.options import SimulationOptions
-from maquette.render.silhouette import silhouette_scores
+from maquette.render.silhouette import visible_agreement
 from maquette.simulation.arrange import (
     REACHES,
     CollidingScene,
@@ -29,12 +29,14 @@ from maquette.simulation.arrange import (
     grounded,
     hanging,
     levelled_bodies,
+    made_to_stand,
+    with_instance,
     with_mesh,
     with_room,
 )
 from maquette.simulation.bodies import solids_of
 from maquette.simulation.footing import Standing
-from maquette.simulation.parts import remember
+from maquette.simulation.parts import CUTS, remember
 from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
 
@@ -85,15 +87,15 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     """The scene with its visible objects at rest; hidden ones stay. ``options``: what collides and
     what is static; no lengths.
 
-    MissingExtraError without MuJoCo (and, for convex parts, CoACD); InputError for a scene without
-    visible objects.
+    MissingExtraError without MuJoCo; InputError for a scene without visible objects.
     """
     require_extra("mujoco", "settling", "sim")
     options = replace(options or SimulationOptions(), up="y")
     visible = scene.visible().instances
     if not visible:
         raise InputError("the scene has no visible object that could settle")
-    solids = solids_of([instance.mesh for instance in visible], options.collision)
+    collision = CUTS if options.collision == "parts" else options.collision
+    solids = solids_of([instance.mesh for instance in visible], collision)
     given = CollidingScene(scene, {i.label: solid for i, solid in zip(visible, solids)}, options)
     for label in hanging(scene):
         lowered = grounded(given, label)
@@ -120,7 +122,8 @@ def _until_at_rest(
     bodies = levelled_bodies(given)
     while True:
         still = held | kept
-        start = with_room(arranged(given, bodies, manners, still), still)
+        stood = arranged(given, bodies, manners, still)
+        start = with_room(stood, still)
         tried = _try(start, held | unsteady | kept)
         wanting = _first(start.scene, tried.fallen) or _first(start.scene, tried.leaning)
         wider = [label for label in wanting if manners[label].effort + 1 < len(REACHES)]
@@ -133,7 +136,7 @@ def _until_at_rest(
         if not (tried.fallen or lost):
             break
         for label in lost:
-            truer = _truest(given, bodies, manners, still, label)
+            truer = _truest(stood, given, label, bodies[label], manners[label])
             kept |= {label} if truer == manners[label] else set()
             manners[label] = truer
     remarks = _changes(photographed, tried.start.scene)
@@ -143,23 +146,23 @@ def _until_at_rest(
 
 
 def _truest(
+    stood: CollidingScene,
     given: CollidingScene,
-    bodies: Mapping[int, Standing],
-    manners: Mapping[int, Manner],
-    still: Collection[int],
     label: int,
+    level: Standing,
+    manner: Manner,
 ) -> Manner:
     """Of the manners in which an object could be made to stand, the one after which it agrees most
-    with its mask.
+    with its mask. ``stood``: the scene in which it stands in one manner; ``given``: before that.
     """
-    effort = manners[label].effort
-    ways = itertools.product((effort,), (True, False), (True, False))
+    raw = with_instance(stood.scene, given.scene[label])
+    before = replace(stood, scene=raw, solids={**stood.solids, label: given.solids[label]})
     found = {}
-    for manner in itertools.starmap(Manner, ways):
-        made = arranged(given, bodies, {**manners, label: manner}, still)
-        found[manner] = _agreement(made.scene)[label]
-    best = max(found, key=lambda manner: found[manner])
-    return best if found[best] > found[manners[label]] else manners[label]
+    for is_levelled, is_raised in itertools.product((True, False), repeat=2):
+        other = Manner(manner.effort, is_levelled, is_raised)
+        found[other] = _agreement(made_to_stand(before, label, level, other).scene)[label]
+    best = max(found, key=lambda other: found[other])
+    return best if found[best] > found[manner] else manner
 
 
 def _changes(before: Scene, after: Scene) -> dict[int, str]:
@@ -282,12 +285,8 @@ def _rotation(instance: Instance) -> np.ndarray:
 
 def _agreement(scene: Scene) -> dict[int, float]:
     """IoU of each visible object with its mask."""
-    if scene.input is None:
-        return {}
-    shown = {i.label for i in scene.visible().instances}
-    masks = [mask for mask in scene.input.masks if mask.label in shown]
-    instances = [i for i in scene.visible().instances if i.label in {m.label for m in masks}]
-    if not instances:
-        return {}
-    scores = silhouette_scores(scene.visible().instances, scene.input.masks, scene.camera)
-    return {i.label: round(float(scores[i.label].visible), 4) for i in instances}
+    shown = scene.visible().instances
+    labels = {instance.label for instance in shown}
+    masks = [] if scene.input is None else [m for m in scene.input.masks if m.label in labels]
+    found = visible_agreement(shown, masks, scene.camera) if masks else {}
+    return {label: round(iou, 4) for label, iou in found.items()}

@@ -16,6 +16,7 @@ from scipy import sparse
 from torch import Tensor
 
 from maquette.geometry.boxes import longest_side
+from maquette.geometry.connectivity import components, edges_of, without_unused
 from maquette.geometry.isosurface import extract_isosurface
 from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import transform_points
@@ -121,24 +122,21 @@ def _without_fins(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, 
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     part = trimesh.graph.connected_component_labels(mesh.face_adjacency, len(faces))
     area = np.bincount(part, mesh.area_faces)
-    used, renumbered = np.unique(
-        faces[area[part] >= MIN_COMPONENT * area.max()], return_inverse=True
-    )
-    return vertices[used], renumbered.reshape(-1, 3).astype(np.int32)
+    kept = faces[area[part] >= MIN_COMPONENT * area.max()]
+    vertices, faces = without_unused(vertices, kept)
+    return vertices, faces.astype(np.int32)
 
 
 def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Remove connected components with little area compared with the largest; unused vertices go
     too.
     """
-    edges = faces[:, [0, 1, 1, 2]].reshape(-1, 2)
-    graph = sparse.coo_matrix((np.ones(len(edges), bool), edges.T), shape=(len(vertices),) * 2)
-    count, component = sparse.csgraph.connected_components(graph, directed=False)
-    if count == 1:
+    component = components(edges_of(faces), len(vertices))
+    if not component.any():
         return vertices, faces
     area = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
     part = component[faces[:, 0]]
-    total = np.bincount(part, area, minlength=count)
+    total = np.bincount(part, area)
     kept = faces[total[part] >= MIN_COMPONENT * total.max()]
-    used, renumbered = np.unique(kept, return_inverse=True)
-    return vertices[used], renumbered.reshape(-1, 3).astype(np.int32)
+    vertices, faces = without_unused(vertices, kept)
+    return vertices, faces.astype(np.int32)

@@ -46,8 +46,15 @@ class CubeRow:
     coarse: Tensor | None = None  # (G, G, G) volume of a first pass
 
 
-def encode(models: Models, perception: Perception, rows: Sequence[CubeRow]) -> Condition:
-    """What every step needs to know of the rows' picture."""
+def encode(
+    models: Models,
+    perception: Perception,
+    rows: Sequence[CubeRow],
+    zoomed: bool = False,
+) -> Condition:
+    """What every step needs to know of the rows' picture. zoomed: each is an instance in a cube of
+    its own.
+    """
     config = models.generator.config
 
     def inputs(row: CubeRow) -> tuple[Tensor, Tensor]:
@@ -67,7 +74,7 @@ def encode(models: Models, perception: Perception, rows: Sequence[CubeRow]) -> C
         crops, lifted = zip(*map(inputs, rows[start : start + CHUNK]))
         pictures = torch.stack(crops).to(models.device)
         grids = torch.stack(lifted).to(models.device)
-        parts.append(models.generator.encode(pictures, grids, models.vae))
+        parts.append(models.generator.encode(pictures, grids, models.vae, zoomed))
     lifts = [present(part.lift, "lift") for part in parts]
     context = torch.cat([part.context for part in parts])
     tokens, guesses, volumes = (torch.cat(tensors) for tensors in zip(*lifts))

@@ -43,8 +43,9 @@ from maquette.stages.frame import (
     into_boxes,
     shown_labels,
 )
+from maquette.stages.lines import seen_by_lines
 from maquette.stages.measured import Measured, floors, put_in
-from maquette.stages.support import find_supports
+from maquette.stages.support import find_supports, likely_supports
 from maquette.types import Camera, SceneInput, Support
 
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
@@ -155,9 +156,7 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
     coarse = letterbox(given.image, labels, net.config.size)
     looks = _looks(given.image, labels, picture, net.config.close)
     estimate = _estimate(net, coarse, looks)
-    if given.focal is not None:
-        parameters, depth = with_focal(estimate.camera, estimate.depth, given.focal.ratio)
-        estimate = replace(estimate, camera=parameters, depth=depth)
+    estimate = _with_camera(estimate, given, labels)
     relative = _upsample(estimate.depth, coarse.labels, picture.labels)
     relative = _with_reliefs(relative, picture.labels, looks, estimate)
     seen = DepthPicture(
@@ -168,13 +167,35 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
     known = Measured(seen, estimate.boxes, None, None)
     if given.geometry is not None:
         known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
-    if known.fine is not None:  # measured surfaces are where they are
-        supports = find_supports(known.seen, known.boxes)
-    else:
-        boxed = into_boxes(known.seen, known.boxes)
-        supports = find_supports(boxed, known.boxes)
+    is_measured = known.fine is not None  # such surfaces are where they are
+    boxed = known.seen if is_measured else into_boxes(known.seen, known.boxes)
+    supports = find_supports(boxed, known.boxes)
+    if not is_measured:
         known = replace(known, seen=in_contact(known.seen, boxed, supports))
-    return _in_scene_frame(known, given, labels, supports)
+    likely = likely_supports(boxed, known.boxes, supports)
+    return replace(_in_scene_frame(known, given, labels, supports), supports=likely)
+
+
+def _with_camera(estimate: _Estimate, given: SceneInput, labels: np.ndarray) -> _Estimate:
+    """With the focal length that is told, and the pitch to which straight lines agree; where
+    nothing tells the focal length, they have a say in it, too.
+    """
+    pitch = float(estimate.camera[0])
+    focal = float(np.exp(estimate.camera[1]))
+    told = given.focal and given.focal.ratio
+    geometry = given.geometry
+    if told is not None:
+        focal = told
+    measured = geometry.intrinsics if geometry else None
+    if measured is not None:  # it takes the estimate's place later (measured.py)
+        ratio = float(measured[0, 0]) / max(labels.shape)
+        turned, _ = seen_by_lines(given.image, labels, pitch, ratio, is_known=True)
+    else:
+        is_told = told is not None
+        turned, focal = seen_by_lines(given.image, labels, pitch, focal, is_told)
+    camera, depth = with_focal(estimate.camera, estimate.depth, focal)
+    camera[0] = turned
+    return replace(estimate, camera=camera, depth=depth)
 
 
 def _in_scene_frame(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import trimesh
 
 from maquette.geometry.transforms import similarity
 from maquette.types import Instance
+
+UNIT = "unit"  # of an instance's state: how much larger it is than its method made it
 
 
 def place(
@@ -35,6 +38,40 @@ def place(
         seed=seed,
         **fields,
     )
+
+
+def filling_frame(instances: Sequence[Instance]) -> np.ndarray:
+    """(4, 4) new_from_old in which the scene is what its frame says: its box centred at the origin,
+    with a longest side of 1.
+
+    What the image network said of the unit has done its work by then; finished objects tell it
+    better (docs/log.md).
+    """
+    boxes = np.array([instance.box for instance in instances])
+    low, high = boxes[:, 0].min(0), boxes[:, 1].max(0)
+    scale = 1 / float((high - low).max())
+    return similarity(scale, None, -scale * (low + high) / 2)
+
+
+def in_frame(instance: Instance, new_from_old: np.ndarray) -> Instance:
+    """The same object in another frame, a similarity (4, 4) that does not turn: what is scaled is
+    its mesh.
+    """
+    scale = float(new_from_old[0, 0])
+    placed = new_from_old @ instance.world_from_instance
+    placed[:3, :3] /= scale
+    state = instance.state
+    if state:  # whoever makes it again from there has to scale it, too
+        state = state | {UNIT: np.array(scale * float(state.get(UNIT, 1.0)))}
+    larger = scaled(instance.mesh, scale)
+    return replace(instance, mesh=larger, world_from_instance=placed, state=state)
+
+
+def scaled(mesh: trimesh.Trimesh, scale: float) -> trimesh.Trimesh:
+    """A mesh ``scale`` times as large."""
+    larger = mesh.copy()
+    larger.vertices = np.asarray(scale * np.asarray(mesh.vertices), np.float32)
+    return larger
 
 
 def ground_height(instances: Sequence[Instance]) -> float:

@@ -64,7 +64,7 @@ def zoom_pass(
         CubeRow(label, state["scene_from_cube"], _coarse(state, canonical))
         for label, state in states.items()
     ]
-    condition = encode(models, perception, rows)
+    condition = encode(models, perception, rows, zoomed=True)
     noise = label_noise(models, sampling.seed, list(states))
     velocity_of = models.generator.velocity
     latents = sample(velocity_of, condition, noise, sampling.zoom_steps, sampling)

@@ -32,6 +32,7 @@ from maquette.train.task import (
 )
 
 EXAMINED = 10  # held-out views
+EXAMINED_TOGETHER = 8  # of their rows
 
 
 def row_times(scene_of: Tensor, generator: torch.Generator) -> Tensor:
@@ -115,7 +116,7 @@ class GeneratorTask(Task[Generator]):
         """Velocity error (mean squared, latents have unit variance) and guess error."""
         target = batch["target"]
         if self.lift_only and model.flow.lift is not None:
-            _, volume = model.flow.lift(batch["lifted"])
+            volume = model.flow.guessed_volume(batch["lifted"], zoomed=True)[1]
             guess = guess_loss(volume.float(), target.float())
             return guess, detached({"guess": guess})
         x0 = encode_targets(self.vae, target)
@@ -145,29 +146,43 @@ class GeneratorTask(Task[Generator]):
         rows and scene rows.
         """
         batch = self.examined.batch(device_of(model))
+        if self.lift_only:
+            return self._guessed(model, batch), None
         condition = model.encode(batch["crops"], batch["lifted"], self.vae)
         scene_of = batch["scene_of"]
-        latents = {}
-        if not self.lift_only:
-            latents = _sampled(model, condition, scene_of)
+        latents = _sampled(model, condition, scene_of)
         if condition.lift is not None:
             latents["guess"] = condition.lift[1]
         truth = batch["target"][:, 0].float() < 0
-        in_scene = scene_of >= 0
-        branches = torch.zeros_like(in_scene)
-        branches[scene_of[in_scene]] = True
-        kinds = {
-            "scene": branches,
-            "instance": in_scene,
-            "zoom": ~branches & ~in_scene,
-        }
         scores: Scores = {}
         for name, latent in latents.items():
-            iou = occupancy_iou(self.vae, latent, truth)
-            for kind, rows in kinds.items():
-                if rows.any():
-                    scores[f"iou_{kind}_{name}"] = float(iou[rows].mean())
+            scores |= _by_kind(name, occupancy_iou(self.vae, latent, truth), scene_of)
         return scores, None
+
+    def _guessed(self, model: Generator, batch: Batch) -> Scores:
+        """Of the guessed volumes alone."""
+        zoomed = model.flow.completion is not None
+        truth = batch["target"].float()
+        parts = batch["lifted"].split(EXAMINED_TOGETHER)
+        guesses = torch.cat([model.flow.guessed_volume(part, zoomed)[1] for part in parts])
+        volume = F.interpolate(guesses, truth.shape[2:], mode="trilinear")
+        iou = inside_iou(volume[:, 0] < 0, truth[:, 0] < 0)
+        losses = {"guess_loss": float(guess_loss(volume, truth))}
+        return losses | _by_kind("guess", iou, batch["scene_of"])
+
+
+def _by_kind(name: str, iou: Tensor, scene_of: Tensor) -> Scores:
+    """Means over the scene branches, the instances beside them, and those in their own cubes."""
+    in_scene = scene_of >= 0
+    branches = torch.zeros_like(in_scene)
+    branches[scene_of[in_scene]] = True
+    kinds = {
+        "scene": branches,
+        "instance": in_scene,
+        "zoom": ~branches & ~in_scene,
+    }
+    means = {kind: float(iou[rows].mean()) for kind, rows in kinds.items() if rows.any()}
+    return {f"iou_{kind}_{name}": mean for kind, mean in means.items()}
 
 
 def _sampled(model: Generator, condition: Condition, scene_of: Tensor) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from maquette.checkpoints.efficientnet import load_release
-from maquette.checkpoints.embedded import BASES, FILES, embedded_folder
+from maquette.checkpoints.embedded import BASES, FILES, PERCEPTION, embedded_folder
 from maquette.checkpoints.store import Checkpoint, load_model
 from maquette.data.catalogue import Catalogue
 from maquette.data.library import AssetLibrary
@@ -38,7 +38,7 @@ from maquette.train.generator import GeneratorTask
 from maquette.train.geometry import GeometryTask
 from maquette.train.midi import midi_task
 from maquette.train.segmentation import SegmentationTask
-from maquette.train.sequences import RowConfig, RowMaker, SequenceSamples
+from maquette.train.sequences import DepthEstimator, RowConfig, RowMaker, SequenceSamples
 from maquette.train.shapes import ShapeTask
 from maquette.train.sources import RandomViews, Sources, ViewSource, scene_config
 from maquette.train.stored import StoredViews
@@ -48,6 +48,15 @@ from maquette.train.volumes import VolumeTask
 
 # see no volumes: no distance fields are needed
 OF_PICTURES = ("image-encoder", "segmenter", "text-to-image")
+# Instances of a view in the scene's cube and in their own, where that is not two of each.
+ROWS = {"instance": (0, 4), "completion": (0, 4)}
+ESTIMATED = 0.6  # share of the views whose surfaces the image encoder sees for the completion
+# channels of a new completion at a half, a fourth and an eighth of the lifted grid, by preset
+COMPLETION = {
+    "tiny": (8, 16, 32),
+    "cpu": (32, 96, 192),
+    "gpu": (64, 192, 320),
+}
 TINY_PIXELS = 128  # of the views for the networks of the tests
 EMBEDDED_PIXELS = 256  # of those for all others
 
@@ -293,23 +302,50 @@ def _new_coherent(options: RunOptions, picture: PictureEncoder, shapes: PartShap
 
 
 def _generator_task(options: RunOptions, vae: VolumeVAE) -> GeneratorTask:
-    """The instance generator, or its reprogramming into the scene model."""
-    config = replace(network_configs(options.preset)[2], frame=options.frame)
-    if not options.scene_context:
-        config = replace(config, flow=replace(config.flow, scene_context_blocks=0))
-    model = Generator(config)
-    if options.init:
-        model.load_state_dict(_generator(options.init).state_dict())
-    scene_instances, zoom_instances = (0, 4) if options.network == "instance" else (2, 2)
-    rows = RowConfig(scene_instances, zoom_instances, options.frame)
+    """The instance generator, its reprogramming into the scene model, or its completion alone."""
+    completes = options.network == "completion"
+    model = _with_completion(options) if completes else _new_generator(options)
+    rows = RowConfig(*ROWS.get(options.network, (2, 2)), options.frame)
+    eye = None
+    if completes:
+        eye = DepthEstimator(embedded_folder() / FILES[PERCEPTION])
+        rows = replace(rows, estimated=ESTIMATED)
     judged = replace(rows, augment=False, drop_lift=0.0)
     sources = _sources(options)
-    sizes = config, vae.config.resolution
-    made = RowMaker(sources.library, rows, *sizes)
-    examined = RowMaker(sources.held_out, judged, *sizes)
+    sizes = model.config, vae.config.resolution
+    made = RowMaker(sources.library, rows, *sizes, eye)
+    examined = RowMaker(sources.held_out, judged, *sizes, eye)
     samples = SequenceSamples(sources.views, made, options.seed)
     unseen = SequenceSamples(sources.unseen, examined, options.seed + 1)
-    return GeneratorTask(model, vae, samples, unseen, lift_only=options.network == "lift")
+    guess_alone = completes or options.network == "lift"
+    return GeneratorTask(model, vae, samples, unseen, lift_only=guess_alone)
+
+
+def _new_generator(options: RunOptions) -> Generator:
+    """One of the preset's sizes, with the weights of ``init`` and its completion, if it has one."""
+    start = _generator(options.init) if options.init else None
+    config = replace(network_configs(options.preset)[2], frame=options.frame)
+    flow = config.flow
+    if not options.scene_context:
+        flow = replace(flow, scene_context_blocks=0)
+    if start is not None:
+        flow = replace(flow, completion_widths=start.config.flow.completion_widths)
+    model = Generator(replace(config, flow=flow))
+    if start is not None:
+        model.load_state_dict(start.state_dict())
+    return model
+
+
+def _with_completion(options: RunOptions) -> Generator:
+    """A generator of which only the completion learns; a new one when it has none."""
+    start = _generator(options.init)
+    widths = start.config.flow.completion_widths or COMPLETION[options.preset]
+    flow = replace(start.config.flow, completion_widths=widths)
+    model = Generator(replace(start.config, flow=flow))
+    model.requires_grad_(False)
+    present(model.flow.completion, "completion").requires_grad_(True)
+    start_from(model, start)
+    return model
 
 
 def data_record(options: RunOptions) -> dict[str, object]:
@@ -334,5 +370,5 @@ def _needs(options: RunOptions) -> dict[str, str | None]:
     """Kinds and files of the other networks that the result is useless without."""
     if options.network == "coherent":
         return {"generator": options.generator, "shapes": options.shapes}
-    behind = ("lift", "instance", "iscene", "midi", "shapes")
+    behind = ("lift", "completion", "instance", "iscene", "midi", "shapes")
     return {"volume-vae": options.vae} if options.network in behind else {}

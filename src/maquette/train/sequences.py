@@ -9,7 +9,10 @@ section 3). All cubes have the scene frame's axes: view-centric space.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from maquette.checkpoints.store import load_model
 from maquette.data.augment import augment_image, jitter_labels
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
@@ -28,9 +32,12 @@ from maquette.geometry.transforms import rotation_y, similarity
 from maquette.geometry.volumes import DepthView
 from maquette.models.conditioning import instance_crop
 from maquette.models.generator import GeneratorConfig
+from maquette.models.image_encoder import GeometryNet
 from maquette.models.lifting import lifted_grid
+from maquette.stages.perceive import perceive
 from maquette.train.sources import ViewSource, no_object
-from maquette.train.task import Batch, Sample, concatenated, stacked
+from maquette.train.task import Batch, Sample, concatenated, of_class, stacked
+from maquette.types import InstanceMask, SceneInput
 
 BACKGROUND_DEPTH = 1e3  # scene units, stands for "nothing there"
 
@@ -46,6 +53,7 @@ class RowConfig:
     depth_noise: float = 1.0  # multiplies the simulated error of the estimated depth
     drop_lift: float = 0.05  # share of rows that see no lift: the pure I-Scene form
     drop_coarse: float = 0.5  # share of zoom rows without a coarse volume
+    estimated: float = 0.0  # share of views whose surfaces an image encoder sees, errors included
     augment: bool = True
 
 
@@ -126,6 +134,40 @@ def coarse_volume(
     return (moved + 0.15 * float(rng.normal())).clamp(-1, 1)
 
 
+@dataclass(frozen=True)
+class DepthEstimator:
+    """An image encoder that sees the views as it would see photos. To other processes goes the name
+    of its file.
+    """
+
+    file: Path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (DepthEstimator, (self.file,))
+
+    @cached_property
+    def network(self) -> GeometryNet:
+        """It, on the CPU."""
+        return of_class(load_model(self.file, "image-encoder").model, GeometryNet).eval()
+
+    def reliefs(self, image: np.ndarray, drawn: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """(H, W) depth with the relief that it sees of every object, each as far away as it is.
+
+        image: (H, W, 3) uint8; drawn: (H, W) labels; depth: (H, W) true, which what is not seen
+        keeps.
+        """
+        labels = np.unique(drawn[drawn > 0])
+        masks = tuple(InstanceMask(int(label), drawn == label) for label in labels)
+        seen = perceive(self.network, SceneInput(image, masks)).photo_depth
+        found = depth.copy()
+        for mask in masks:
+            own = mask.mask & (seen < BACKGROUND_DEPTH) & (depth < BACKGROUND_DEPTH)
+            if own.any():
+                nearer = float(np.log(depth[own] / seen[own]).mean())
+                found[mask.mask] = seen[mask.mask] * np.exp(nearer)
+        return found
+
+
 @dataclass(frozen=True, eq=False)
 class ShownView:
     """A view as the generator gets to know it: photo and masks as somebody took and drew them,
@@ -140,6 +182,7 @@ class ShownView:
     drawn: np.ndarray  # (H, W) int32 labels, as drawn
     strength: float  # of the errors of depth and boxes
     estimated: dict[int, np.ndarray]  # label -> box, as estimated
+    relief: np.ndarray | None = None  # (H, W) depth with the reliefs that an image encoder sees
 
     @property
     def visible(self) -> list[int]:
@@ -147,8 +190,12 @@ class ShownView:
         return [k for k in range(len(self.view.placements)) if (self.drawn == k + 1).any()]
 
     def estimate(self, rng: np.random.Generator, shift_instances: bool) -> DepthView:
-        """The surface that an estimator would see (``disturb_depth``)."""
-        noisy = disturb_depth(self.depth, self.labels, rng, self.strength, shift_instances)
+        """The surface that an estimator sees (``DepthEstimator``) or would (``disturb_depth``);
+        the former leaves objects in their place, whatever ``shift_instances`` says.
+        """
+        noisy = self.relief
+        if noisy is None:
+            noisy = disturb_depth(self.depth, self.labels, rng, self.strength, shift_instances)
         colours = torch.from_numpy(self.image.astype(np.float32) / 127.5 - 1.0)
         camera = self.view.camera
         return DepthView(
@@ -188,12 +235,16 @@ class RowMaker:
     rows: RowConfig
     model: GeneratorConfig
     resolution: int
+    eye: DepthEstimator | None = None  # sees ``rows.estimated`` of the views
 
     def of(self, view: View, rng: np.random.Generator) -> Sample:
         """All rows of one view: crops (N, 5, S, S), lifted (N, C, G, G, G), target (N, 4, R, R, R)
         float16, scene_of (N,) int64. Nothing when the masks as drawn show nothing.
         """
         shown = show(view, self.library, rng, self.rows)
+        if self.eye is not None and shown.visible and rng.random() < self.rows.estimated:
+            relief = self.eye.reliefs(shown.image, shown.drawn, shown.depth)
+            shown = replace(shown, relief=relief)
         rows: list[Sample] = []
         if shown.visible and self.rows.scene_instances:
             rows += self._scene_rows(shown, rng)

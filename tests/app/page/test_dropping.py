@@ -5,9 +5,12 @@ that a scene is shared as.
 import shutil
 
 from maquette.document.scene_json import save
+from maquette.export.room import with_room
+from maquette.simulation.glb_scene import scene_of_glb
 from tests.app import browser as b
 from tests.app.page.steps import IN_A_BROWSER, shot, state_of
 from tests.document.scenes import make_scene
+from tests.export.test_room import photographed
 
 pytestmark = IN_A_BROWSER
 
@@ -53,6 +56,31 @@ def test_a_glb_is_dragged_in_and_shared_as_one_page(browser, page, app, tmp_path
     alone.click("#objects button:text-is('egg')")
     shot(alone, "53-shared")
     context.close()
+
+
+def test_the_room_of_a_scene_is_on_switches_and_no_object(page, app, tmp_path):
+    folder = tmp_path / "corner"
+    save(with_room(photographed()), folder / "scene.json")
+    b.go(page, app)
+    page.wait_for_selector("#examples img")
+    drop(page, folder)
+    b.arrived(page, "scene")
+    b.scene_ready(page, 5)
+    shown = "() => document.getElementById('view-a').viewer.around.children.map((n) => n.visible)"
+    assert page.evaluate(shown) == [False, False]
+    rows = page.get_by_role("listitem").filter(has_text="%")
+    assert [rows.filter(has_text=name).count() for name in ("floor", "wall")] == [1, 1]
+    assert page.locator("#scene-panel .count").inner_text() == "3"
+    for name in ("floor", "wall"):
+        page.get_by_role("button", name=f"Show {name}").click()
+    page.wait_for_function(f"() => ({shown})().every(Boolean)")
+    shot(page, "54-room")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save GLB").click()
+    saved.value.save_as(tmp_path / "saved.glb")
+    assert len(scene_of_glb(tmp_path / "saved.glb").around) == 2
+    page.get_by_role("button", name="Hide wall").click()
+    page.wait_for_function(f"() => ({shown})().filter(Boolean).length === 1")
 
 
 def test_a_scene_is_dragged_in_as_its_folder_or_as_its_files(page, app, tmp_path):

@@ -119,6 +119,7 @@ def export_scene(
     unit: Annotated[str | None, Query(description=SPACE["unit"].help)] = None,
     size: Annotated[float | None, Query(description=SPACE["size"].help)] = None,
     up: Annotated[str, Query(description=SPACE["up"].help)] = "y",
+    room: Annotated[bool, Query(description="with the floor and the walls around")] = False,
 ) -> Response:
     """Download a scene."""
     space = FileSpace(
@@ -126,7 +127,7 @@ def export_scene(
         size=size,
         up=up,
     )
-    return download(scenes.export(studio, scene, format, space, version))
+    return download(scenes.export(studio, scene, format, space, room, version))
 
 
 @router.get("/api/scenes/{scene}/instances/{label}.glb", response_class=Response)

@@ -95,7 +95,7 @@ export const api = {
   renameScene: (id, name) => call("PATCH", `/api/scenes/${id}`, { json: { name } }),
   deleteScene: (id) => call("DELETE", `/api/scenes/${id}`),
   openScene: (files) => call("POST", "/api/scenes", { body: form(files) }),
-  sceneFile: (id, format) => `/api/scenes/${id}/export?format=${format}`,
+  sceneFile: (id, format, room = false) => `/api/scenes/${id}/export?format=${format}&room=${room}`,
   sceneIn: (id, format, space) => file(`/api/scenes/${id}/export?${new URLSearchParams({ format, ...space })}`),
   instanceFile: (id, label) => `/api/scenes/${id}/instances/${label}.glb`,
   compare: (a, b) => get(`/api/compare?a=${a}&b=${b}`),

@@ -51,7 +51,7 @@ export const store = createStore({
   scene: null, // the open scene
   selected: null, // label selected in the scene
   sceneTool: "select", snapping: false,
-  look: { colouring: "photo", wireframe: false, grid: true },
+  look: { colouring: "photo", wireframe: false, grid: true, around: [] },
   inPhotoView: false, turning: false, blend: 1,
   again: null, // {label, before, after, shows} of the object that was made anew last
   remaking: {}, remade: 0, // label -> {share} of objects that are made anew; counts their starts and ends

@@ -1,4 +1,4 @@
-/* A page that is one scene: the 3D view over the whole window, the photo as an inset, a button for each object. */
+/* A page that is one scene: the 3D view over the whole window, the photo as an inset, a button for each object, a switch for each surface around. */
 {
 const byId = (id) => document.getElementById(id);
 const index = JSON.parse(byId("index").textContent);
@@ -31,7 +31,24 @@ function showObjects() {
   });
 }
 
-const around = () => {
+/** A switch for each surface around the objects, with its confidence. */
+function showAround() {
+  byId("around").replaceChildren(...index.around.map(({ name, confidence }) => {
+    const sure = confidence === null ? "" : ` ${Math.round(100 * confidence)} %`;
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: `${name}${sure}`, title: `Show or hide the ${name}` });
+    press(button, false);
+    button.onclick = () => {
+      const shown = viewer.look.around.includes(name);
+      viewer.setLook({ around: shown ? viewer.look.around.filter((one) => one !== name) : [...viewer.look.around, name] });
+      press(button, !shown);
+    };
+    const item = document.createElement("li");
+    item.append(button);
+    return item;
+  }));
+}
+
+const lookAround = () => {
   if (viewer.hasCamera) viewer.viewPhoto(false); // begin on the photo's side, then a little to the right and from above
   viewer.viewFrom(0.45, 0.42, 1, false);
 };
@@ -40,7 +57,7 @@ const actions = {
   turn: () => viewer.turn(!viewer.turning),
   all: () => viewer.frame(),
   grid: () => { viewer.setLook({ grid: !viewer.look.grid }); press(byId("grid"), viewer.look.grid); },
-  photo: () => (viewer.photoMode ? (around(), viewer.turn()) : viewer.viewPhoto()),
+  photo: () => (viewer.photoMode ? (lookAround(), viewer.turn()) : viewer.viewPhoto()),
 };
 const keys = { " ": "turn", f: "all", g: "grid", p: "photo" };
 
@@ -66,7 +83,8 @@ async function start() {
     actions[action]();
   });
   showObjects();
-  around();
+  showAround();
+  lookAround();
   viewer.turn();
   byId("wait").remove();
   document.documentElement.dataset.ready = "true";

@@ -27,6 +27,7 @@ export function labelColour(label) {
 /** Give a mesh the material for a colouring. Its own material is kept in userData.own. */
 export function paint(mesh, record, colouring, wireframe) {
   const own = (mesh.userData.own ??= mesh.material);
+  if (record.around) own.side = THREE.FrontSide; // no wall hides the room from behind
   const plain = (mesh.userData.plain ??= new THREE.MeshStandardMaterial({ roughness: 0.85, metalness: 0, side: own.side }));
   if (colouring === "photo") {
     mesh.material = own;

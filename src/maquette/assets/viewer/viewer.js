@@ -7,6 +7,7 @@
  *
  * Frame: the scene's (+Y up); matrices are 4x4 nested rows. Colours come from CSS variables of the element: --viewer-grid,
  * --viewer-grid-strength, --viewer-shadow, --viewer-accent. The background is the element's own. It draws only when something changed.
+ * Ground, floor and walls have `around`: they are no objects (nobody picks or frames them), and look.around names the nodes that are shown.
  *
  * Events, by on(name, callback), which returns its own end: select (label or null), transform (label, world_from_instance),
  * camera, turn (true while the scene turns by itself), photo (true while the picture is seen as the photo's camera saw it), loading (number of files under way), drawn.
@@ -44,14 +45,15 @@ export class Viewer {
     this.scene.environment = createEnvironment(this.renderer);
     this.scene.environmentIntensity = 1;
     this.objects = new THREE.Group();
+    this.around = new THREE.Group();
     this.ground = new Ground();
     this.ground.place(-0.3, { x: 0, z: 0 }, 1); // until there is something
     this.outline = new Outline(2.2);
-    this.scene.add(this.objects, this.ground.group, this.outline.group, createLights());
+    this.scene.add(this.objects, this.around, this.ground.group, this.outline.group, createLights());
     this.eye = new Eye(this);
     this.camera = this.eye.camera;
     this.gizmo = new Gizmo(this);
-    this.look = { colouring: "photo", wireframe: false, grid: true };
+    this.look = { colouring: "photo", wireframe: false, grid: true, around: [] };
     this.selected = null;
     this.#listen();
     this.refreshTheme();
@@ -96,8 +98,8 @@ export class Viewer {
     const camera = gltf.scene.children.find((node) => node.isCamera);
     for (const node of [...gltf.scene.children]) {
       if (node.isCamera) continue;
-      const { label, confidence = null, name = "", seed } = node.userData;
-      this.#place(label ?? this.#instances.size + 1, node, { label, confidence, node: node.name, name, seed });
+      const { label, confidence = null, name = "", seed, around = false } = node.userData;
+      this.#place(label ?? this.#instances.size + 1, node, { label, confidence, node: node.name, name, seed, around });
     }
     this.#settle(extras.ground_height);
     if (camera) this.setCamera(fromGltfCamera(camera));
@@ -144,18 +146,20 @@ export class Viewer {
       node.matrixAutoUpdate = true;
       new THREE.Matrix4().set(...record.world_from_instance.flat()).decompose(node.position, node.quaternion, node.scale);
     }
-    node.visible = !record.hidden;
-    if (node.parent !== this.objects) this.objects.add(node);
+    node.visible = this.#shows(record);
+    (record.around ? this.around : this.objects).add(node);
     node.traverse((part) => { if (part.isMesh) paint(part, this.#instances.get(label).record, this.look.colouring, this.look.wireframe); });
     if (label === this.selected) this.#highlight();
     this.invalidate(true);
   }
 
+  #shows = ({ hidden, around, node }) => (around ? this.look.around.includes(node) : !hidden);
+
   /** Take an object out of the view. */
   removeInstance(label, deselect = true) {
     const there = this.#instances.get(label);
     if (!there) return;
-    this.objects.remove(there.node);
+    there.node.removeFromParent();
     this.#instances.delete(label);
     if (label === this.selected && deselect) this.select(null);
     this.invalidate(true);
@@ -206,7 +210,7 @@ export class Viewer {
   box(labels = null) {
     const box = new THREE.Box3();
     for (const [label, { node }] of this.#instances) {
-      if (labels ? labels.includes(label) : node.visible) box.expandByObject(node);
+      if (labels ? labels.includes(label) : node.visible && node.parent === this.objects) box.expandByObject(node);
     }
     return box;
   }
@@ -252,10 +256,11 @@ export class Viewer {
     this.invalidate();
   }
 
-  /** Change how objects are painted: {colouring, wireframe, grid}. */
+  /** Change how objects are painted, and what of their surroundings is shown, by node: {colouring, wireframe, grid, around}. */
   setLook(look) {
     Object.assign(this.look, look);
     for (const { node, record } of this.#instances.values()) {
+      node.visible = this.#shows(record);
       node.traverse((part) => { if (part.isMesh) paint(part, record, this.look.colouring, this.look.wireframe); });
     }
     this.invalidate();
@@ -291,13 +296,9 @@ export class Viewer {
     this.eye.layoutPhoto();
   }
 
-  get hasCamera() {
-    return this.eye.hasPhotoCamera;
-  }
+  get hasCamera() { return this.eye.hasPhotoCamera; }
 
-  get photoMode() {
-    return this.eye.photoMode;
-  }
+  get photoMode() { return this.eye.photoMode; }
 
   /** See the scene as the photo's camera saw it. */
   viewPhoto(animated = true) {
@@ -354,7 +355,7 @@ export class Viewer {
       this.ground.update(this.renderer, this.objects);
       this.#stale = false;
     }
-    this.ground.grid.visible = this.look.grid && this.photoImage.hidden;
+    this.ground.grid.visible = this.look.grid && this.photoImage.hidden && !this.around.children.some((node) => node.visible);
     this.outline.follow(this.width, this.height, this.accent);
     this.eye.project();
     this.renderer.render(this.scene, this.camera);

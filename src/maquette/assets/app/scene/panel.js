@@ -12,7 +12,7 @@ import { pick } from "./views.js";
 let renaming = false;
 
 export function mountPanel() {
-  store.watch(["config", "job", "scene", "other", "comparison", "selected", "remade", "again"], show);
+  store.watch(["config", "job", "scene", "other", "comparison", "selected", "remade", "again", "look"], show);
   store.watch(["remaking"], ({ remaking = {}, selected }) => {
     const again = byId("scene-panel").querySelector(".again"); // only its number changes
     if (again && remaking[selected]) again.textContent = `${Math.round(100 * (remaking[selected].share ?? 0))} %`;
@@ -86,6 +86,7 @@ function scenePanel(scene, selected, remaking) {
     h("div", { class: "panel-head" }, h("h2", {}, "Objects", h("span", { class: "count" }, `${scene.instances.length}`)),
       h("button", { type: "button", class: "quiet", "aria-haspopup": "menu", onclick: (event) => compareMenu(event.currentTarget, scene) }, "Compare")),
     h("div", { class: "list", role: "list" }, scene.instances.map((one) => row(one, one.label === selected, remaking[one.label]))),
+    ...(scene.around.length ? [aroundHead(), h("div", { class: "list", role: "list" }, scene.around.map(aroundRow))] : []),
     ...notes(scene.failures, []),
     instance ? inspector(instance, remaking[instance.label]) : summary(scene),
   ]; // prettier-ignore
@@ -100,6 +101,19 @@ function row(instance, chosen, remaking) {
       h("div", { class: `row-actions${hidden ? " stay" : ""}` },
         iconButton(hidden ? "eyeOff" : "eye", `${hidden ? "Show" : "Hide"} ${name}`, () => toggleHidden(label), { class: "small" }))),
     chosen && warnings.length ? h("ul", { class: "notes" }, warnings.map((text) => h("li", {}, icon("warn"), h("span", {}, text)))) : null); // prettier-ignore
+}
+
+const aroundHead = () => h("div", { class: "panel-head" }, h("h2", { title: "What the given depth shows around the objects" }, "Room"));
+
+/** A surface around the objects: its confidence, and a switch. */
+function aroundRow({ node, confidence }) {
+  const { look } = store.get(), shown = look.around.includes(node);
+  const set = () => store.set({ look: { ...look, around: shown ? look.around.filter((one) => one !== node) : [...look.around, node] } });
+  const said = `${percent(confidence)} of the points that were measured there lie on it`;
+  const sure = confidence === null ? null : h("span", { class: "chip", role: "img", title: said, "aria-label": said }, swatch(confidenceColour(confidence).getStyle()), percent(confidence));
+  return h("div", { class: `row${shown ? "" : " off"}`, role: "listitem" },
+    h("div", { class: "row-line" }, h("button", { type: "button", class: "pick", "aria-pressed": String(shown), onclick: set }, node), sure,
+      h("div", { class: "row-actions stay" }, iconButton(shown ? "eye" : "eyeOff", `${shown ? "Hide" : "Show"} ${node}`, set, { class: "small" })))); // prettier-ignore
 }
 
 function nameField({ label, node }) {

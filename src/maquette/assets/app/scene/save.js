@@ -20,7 +20,13 @@ export function mountSave() {
 /** Let the browser save the scene in one of the server's formats. */
 export function saveAs(format) {
   const { scene } = store.get();
-  if (scene) download(api.sceneFile(scene.id, format));
+  if (scene) download(api.sceneFile(scene.id, format, showsRoom()));
+}
+
+/** Whether a floor or a wall is shown: then files have the room, too. */
+function showsRoom() {
+  const { scene, look } = store.get();
+  return scene.around.some(({ node }) => look.around.includes(node));
 }
 
 export async function savePicture(transparent = false) {
@@ -64,7 +70,7 @@ function askSpace(format, title) {
     if (size.value) space.size = size.value;
     dialog.close();
     try {
-      const { content, name } = await api.sceneIn(scene.id, format, { unit: space.unit, up: space.up, ...(size.value ? { size: size.value } : {}) });
+      const { content, name } = await api.sceneIn(scene.id, format, { unit: space.unit, up: space.up, room: showsRoom(), ...(size.value ? { size: size.value } : {}) });
       download(content, name);
     } catch (error) {
       toast(error.message, { error: true });

@@ -103,7 +103,7 @@ async function showScene(viewer, scene) {
   const empty = viewer.labels().length === 0;
   if (viewer.photoAddress !== scene.image) viewer.setPhoto(scene.image);
   viewer.setCamera(scene.camera);
-  await viewer.setInstances(scene.instances, { ground: scene.ground_height });
+  await viewer.setInstances([...scene.instances, ...scene.around.map((one) => ({ ...one, around: true }))], { ground: scene.ground_height });
   if (first && viewer === left && !store.get().other) lookAround(!empty);
   else if (first) viewer.viewPhoto(!empty);
   viewer.select(store.get().selected);
