@@ -1,6 +1,5 @@
 """Blocks: folding is a bijection, new blocks start as nothing, positions are told apart."""
 
-import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,6 +18,7 @@ from maquette.nn.blocks import (
     space_to_depth,
 )
 from maquette.nn.embeddings import TimestepEmbedder, grid_position_embedding, time_rates
+from tests.shapes import leave_unchecked
 
 
 def test_folding_is_a_bijection_and_keeps_neighbourhoods():
@@ -163,7 +163,7 @@ def blocks():
 @pytest.mark.parametrize("kind", blocks())
 @torch.no_grad()
 def test_a_block_compiles_as_one_graph(kind, monkeypatch):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # checks are no part of it
+    leave_unchecked(monkeypatch)  # checks are no part of it
     block, *given = blocks()[kind]
     torch._dynamo.reset()
     found = torch._dynamo.explain(block)(*given)

@@ -2,7 +2,6 @@
 
 import csv
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.options.training import LoopConfig
 from maquette.train.loop import BLOCKS, Run, compile_blocks
 from maquette.train.task import Task, stacked
+from tests.shapes import leave_unchecked
 
 TINY = VolumeVAEConfig(
     resolution=8, patch=2, latent_channels=2, encoder_channels=(8, 8), decoder_channels=(8, 8)
@@ -192,7 +192,7 @@ def test_compiled_blocks_learn_what_the_others_learn(monkeypatch):
     """With a compiler that changes nothing: every block is traced, without a break, and once.
     Without the check of shapes, which only tests have and no compiler can trace.
     """
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    leave_unchecked(monkeypatch)
     task = BallTask()
     batch = task.collate([task.dataset[i] for i in range(2)])
     loss, _ = task.loss(task.model, batch, torch.Generator().manual_seed(0))
