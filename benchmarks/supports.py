@@ -65,8 +65,8 @@ def cases_of(library: Catalogue, name: str, scenes: Iterable[int]) -> Iterator[C
 
 def shares(counted: Counter[str]) -> str:
     """Of all pairs, how many are said rightly, and of all that is said, how much is wrong; with
-    95 % intervals (Wilson, 1927). A pair is an object with a mask and what it truly stands on, another
-    object or the ground; what hangs or leans is in none.
+    95 % intervals (Wilson, 1927). A pair is an object with a mask and what it truly stands on,
+    another object or the ground; what hangs or leans is in none.
     """
     known = {key: count for key, count in counted.items() if not key.startswith("other")}
     right = sum(count for key, count in counted.items() if key.endswith("right"))
