@@ -191,8 +191,10 @@ class Scene:
     @property
     def labels(self) -> set[int]:
         """Those that are taken, by instances, by what is around them, and by masks."""
-        masks = () if self.input is None else self.input.masks
-        return {one.label for one in (*self.instances, *self.around, *masks)}
+        taken = {one.label for one in (*self.instances, *self.around)}
+        if self.input is not None:
+            taken |= {mask.label for mask in self.input.masks}
+        return taken
 
     @property
     def nodes(self) -> set[str]:

@@ -263,10 +263,11 @@ def _outcomes_of(jobs: Sequence[Job], session: Session, progress: Progress) -> l
         shared = dataclasses.replace(session, models=SharedWeights(session.models, meeting))
         tasks = [functools.partial(_outcome_of, job, shared, progress) for job in jobs]
         outcomes = meeting.run(tasks)
-    done = []
+    done: list[Outcome] = []
     for job, outcome in zip(jobs, outcomes, strict=True):
-        is_made = outcome is not None and outcome.status != "failed"
-        done.append(outcome if is_made else _outcome_of(job, session, progress))
+        if outcome is None or outcome.status == "failed":
+            outcome = _outcome_of(job, session, progress)
+        done.append(outcome)
     return done
 
 

@@ -78,7 +78,9 @@ def with_room(scene: Scene) -> Scene:
     if any(surface.name in (FLOOR, WALL) for surface in scene.around):
         return scene
     seen = _surroundings(scene)
-    for plane in [] if seen is None else planes(seen, scene):
+    if seen is None:
+        return scene
+    for plane in planes(seen, scene):
         surface = _instance(scene, seen, plane)
         scene = dataclasses.replace(scene, around=(*scene.around, surface))
     return scene

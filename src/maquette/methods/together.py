@@ -146,7 +146,8 @@ def _with_fields(value: Any, fields: Sequence[Any]) -> Any:
     if isinstance(value, dict):
         return dict(zip(value, fields))
     if dataclasses.is_dataclass(value):
-        return type(value)(*fields)
+        made_of: Any = type(value)
+        return made_of(*fields)
     return tuple(fields)
 
 
@@ -155,7 +156,7 @@ def _form(value: Any) -> Hashable:
     if isinstance(value, Tensor):
         return value.shape[1:], value.dtype, value.device
     if isinstance(value, (SceneContext, nn.Module)) or _is_counts(value):
-        return type(value)
+        return (type(value),)
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
     return type(value), *map(_form, _fields(value))

@@ -33,6 +33,8 @@ HEAD_WIDTH = 32  # channels of an attention head
 class Everywhere(nn.Module):
     """Transformer blocks between all cells of a grid."""
 
+    positions: Tensor  # (L, C)
+
     def __init__(self, width: int, blocks: int, resolution: int):
         super().__init__()
         positions = grid_position_embedding(resolution, width)

@@ -182,16 +182,15 @@ def _with_camera(estimate: _Estimate, given: SceneInput, labels: np.ndarray) -> 
     """
     pitch = float(estimate.camera[0])
     focal = float(np.exp(estimate.camera[1]))
-    told = given.focal and given.focal.ratio
     geometry = given.geometry
-    if told is not None:
-        focal = told
+    if given.focal is not None:
+        focal = given.focal.ratio
     measured = geometry.intrinsics if geometry else None
     if measured is not None:  # it takes the estimate's place later (measured.py)
         ratio = float(measured[0, 0]) / max(labels.shape)
         turned, _ = seen_by_lines(given.image, labels, pitch, ratio, is_known=True)
     else:
-        is_told = told is not None
+        is_told = given.focal is not None
         turned, focal = seen_by_lines(given.image, labels, pitch, focal, is_told)
     camera, depth = with_focal(estimate.camera, estimate.depth, focal)
     camera[0] = turned
