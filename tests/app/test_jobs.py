@@ -41,7 +41,7 @@ def test_a_job_becomes_a_scene_and_says_how_far_it_is(server):
         "texture": "auto",
         "triangles": None,
     }
-    assert job["options"] == {**expected, "fov": None, "device": "auto"}
+    assert job["options"] == {**expected, "fov": None, "device": "auto", "room": True}
     assert [i["label"] for i in job["instances"]] == [1, 2] and job["created"] <= job[
         "started"
     ] <= job["finished"]
