@@ -114,8 +114,9 @@ def test_silent_connections_of_one_address_shut_nobody_out(tmp_path):
         silent = [opened.enter_context(connected(live)) for _ in range(60)]
         for _ in range(3):
             assert live.get("/api/health").status == 200
-        assert all(is_closed(connection, 5.0) for connection in silent[:40])
-        assert not any(is_closed(connection, 0.05) for connection in (*silent[-15:], busy))
+        closed = [is_closed(connection, 0.2) for connection in silent]
+        # who is accepted in the same moment has no order
+        assert sum(closed) >= 40 and not any(closed[-10:]) and not is_closed(busy, 0.05)
 
 
 def test_an_address_that_uses_all_its_connections_gets_no_more(tmp_path):
