@@ -29,7 +29,7 @@ from maquette.checkpoints.embedded import ModelSet, load_models
 from maquette.data.catalogue import Catalogue
 from maquette.data.library import AssetLibrary
 from maquette.data.scenes import SceneConfig
-from maquette.data.views import ViewConfig
+from maquette.data.views import View, ViewConfig
 from maquette.evaluate.cases import Case, node_name
 from maquette.evaluate.score import score_scene
 from maquette.evaluate.sets import held_out_assets, make_case
@@ -86,31 +86,36 @@ def with_truth(case: Case, parts: Sequence[str]) -> Callable[..., Any]:
 
 
 def oracle(assets: str | None, models: ModelSet, scenes: int) -> None:
-    """Print the second table."""
+    """Print the third table."""
     library = held_out_assets(assets)
     scores = {parts: [] for parts in VARIANTS}
     for index in tqdm(range(scenes), desc="scenes"):
         case = make_case(library, "random", index)
         for parts in VARIANTS:
-            lines = network_alone if "camera" in parts else perceive.seen_by_lines
-            with (
-                patch.object(perceive, "_estimate", with_truth(case, parts)),
-                patch.object(perceive, "seen_by_lines", lines),
-            ):
-                scene = maquette.generate(case.scene_input, models=models, seed=0)
-            meshes = {
-                node_name(i.label): i.mesh.copy().apply_transform(i.world_from_instance)
-                for i in scene.instances
-            }
-            found = score_scene(meshes, case.truth, "iscene", 0, camera=case.camera)
-            scores[parts].append((found.f_s, found.f_o, found.iou_b))
+            scores[parts].append(scored(case, parts, models))
     print(f"| true, {scenes} scenes | scene F | object F | box IoU |\n|---|---|---|---|")
     for parts, found in scores.items():
         scene_f, object_f, box_iou = np.mean(found, axis=0)
-        print(
-            f"| {' and '.join(parts) or 'nothing'} | {scene_f:.1f} | {object_f:.1f} | "
-            f"{box_iou:.3f} |"
+        name = " and ".join(parts) or "nothing"
+        print(f"| {name} | {scene_f:.1f} | {object_f:.1f} | {box_iou:.3f} |")
+
+
+def scored(case: Case, parts: Sequence[str], models: ModelSet) -> tuple[float, float, float]:
+    """Scene F, object F and box IoU of a scene of which parts are known."""
+    lines = network_alone if "camera" in parts else perceive.seen_by_lines
+    with (
+        patch.object(perceive, "_estimate", with_truth(case, parts)),
+        patch.object(perceive, "seen_by_lines", lines),
+    ):
+        scene = maquette.generate(case.scene_input, models=models, seed=0)
+    meshes = {
+        node_name(instance.label): instance.mesh.copy().apply_transform(
+            instance.world_from_instance
         )
+        for instance in scene.instances
+    }
+    found = score_scene(meshes, case.truth, "iscene", 0, camera=case.camera)
+    return found.f_s, found.f_o, found.iou_b
 
 
 def errors(library: str, models: ModelSet, views: int) -> None:
@@ -139,15 +144,12 @@ def cameras(library: str, models: ModelSet, views: int) -> None:
     found = []
     for number in tqdm(range(views), desc="cameras"):
         view = source(np.random.default_rng((LINES_SEED, number)))
-        labels = [label for label in np.unique(view.instance) if label]
-        masks = tuple(InstanceMask(int(label), view.instance == label) for label in labels)
-        given = SceneInput(view.image, masks)
-        if not masks or max(mask.mask.sum() for mask in masks) < LEAST_PIXELS:
-            continue
-        with patch.object(perceive, "seen_by_lines", network_alone):
-            alone = perceive.perceive(net, given).camera
-        seen = perceive.perceive(net, given).camera
-        found.append([camera_errors(camera, view.camera) for camera in (alone, seen)])
+        given = seen_input(view)
+        if given is not None:
+            with patch.object(perceive, "seen_by_lines", network_alone):
+                alone = perceive.perceive(net, given).camera
+            seen = perceive.perceive(net, given).camera
+            found.append([camera_errors(camera, view.camera) for camera in (alone, seen)])
     errors = np.array(found)
     gained = errors[:, 1] - errors[:, 0]
     spread = 2 * gained.std(0) / len(errors) ** 0.5
@@ -158,14 +160,17 @@ def cameras(library: str, models: ModelSet, views: int) -> None:
         print(f"| {name} | {before:.3f} | {after:.3f} | {paired} |")
 
 
-def network_alone(
-    photo: np.ndarray,
-    labels: np.ndarray,
-    pitch: float,
-    focal: float,
-    is_known: bool = False,
-) -> tuple[float, float]:
+def seen_input(view: View) -> SceneInput | None:
+    """A view as a photo with masks; None when no object has LEAST_PIXELS."""
+    labels = np.unique(view.instance[view.instance > 0])
+    masks = tuple(InstanceMask(int(label), view.instance == label) for label in labels)
+    sizes = [mask.mask.sum() for mask in masks]
+    return SceneInput(view.image, masks) if max(sizes, default=0) >= LEAST_PIXELS else None
+
+
+def network_alone(*photo_and_camera: Any, is_known: bool = False) -> tuple[float, float]:
     """What ``seen_by_lines`` would say of a photo without a line."""
+    _, _, pitch, focal, *_ = photo_and_camera
     return pitch, focal
 
 

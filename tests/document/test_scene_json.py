@@ -247,9 +247,10 @@ def test_document_follows_the_schema(tmp_path):
 
 def test_document_follows_the_schema_says_jsonschema(tmp_path):
     jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.validate(
-        json.loads(save(make_scene(), tmp_path).read_text(encoding="utf-8")), SCHEMA
-    )
+    document = json.loads(save(make_scene(), tmp_path).read_text(encoding="utf-8"))
+    validator = jsonschema.validators.validator_for(SCHEMA)(SCHEMA)
+    assert [error.message for error in validator.iter_errors(document)] == []
+    assert list(validator.iter_errors(document | {"up": "+Z"})) != []
 
 
 def test_deleted_instance_leaves_no_file(tmp_path):

@@ -37,7 +37,7 @@ ENDS = np.deg2rad(40.0)  # ... and by this over its length for what its ends are
 UNRELATED = 0.7  # share of segments that follow no direction
 PEAK = 2 / np.sqrt(2 * np.pi)  # of a half normal distribution with spread 1
 ANYWHERE = 2 / np.pi  # per radian, of angles up to a right one
-# LineSegments of one thing depend on each other, so they count for less than as many: weights of an
+# Segments of one thing depend on each other, so they count for less than as many: weights of an
 # object's and of the surroundings', and how much one of them can have against a camera.
 OF_OBJECT, OF_SURROUNDINGS = 0.4, 0.2
 MOST_AGAINST = 30.0

@@ -181,16 +181,13 @@ def _with_camera(estimate: _Estimate, given: SceneInput, labels: np.ndarray) -> 
     nothing tells the focal length, they have a say in it, too.
     """
     pitch = float(estimate.camera[0])
-    focal = float(np.exp(estimate.camera[1]))
-    geometry = given.geometry
-    if given.focal is not None:
-        focal = given.focal.ratio
-    measured = geometry.intrinsics if geometry else None
+    is_told = given.focal is not None
+    focal = given.focal.ratio if given.focal else float(np.exp(estimate.camera[1]))
+    measured = given.geometry.intrinsics if given.geometry else None
     if measured is not None:  # it takes the estimate's place later (measured.py)
         ratio = float(measured[0, 0]) / max(labels.shape)
         turned, _ = seen_by_lines(given.image, labels, pitch, ratio, is_known=True)
     else:
-        is_told = given.focal is not None
         turned, focal = seen_by_lines(given.image, labels, pitch, focal, is_told)
     camera, depth = with_focal(estimate.camera, estimate.depth, focal)
     camera[0] = turned

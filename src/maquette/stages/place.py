@@ -63,8 +63,8 @@ def in_frame(instance: Instance, new_from_old: np.ndarray) -> Instance:
     state = instance.state
     if state:  # whoever makes it again from there has to scale it, too
         state = state | {UNIT: np.array(scale * float(state.get(UNIT, 1.0)))}
-    larger = scaled(instance.mesh, scale)
-    return replace(instance, mesh=larger, world_from_instance=placed, state=state)
+    mesh = scaled(instance.mesh, scale)
+    return replace(instance, mesh=mesh, world_from_instance=placed, state=state)
 
 
 def scaled(mesh: trimesh.Trimesh, scale: float) -> trimesh.Trimesh:

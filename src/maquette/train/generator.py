@@ -104,6 +104,8 @@ class GeneratorTask(Task[Generator]):
             raise InputError("the network has no lift to train; give weights with one to --init")
         # train the lift's guess alone: no transformer, no VAE, more than twice as fast
         self.lift_only = lift_only
+        # single instances in their own cubes are all that it sees, so their guess is completed
+        self.zoomed = samples.maker.rows.scene_instances == 0
         self.dataset = samples
         self.examined = HeldOut(held_out, EXAMINED, self.collate)
 
@@ -116,14 +118,14 @@ class GeneratorTask(Task[Generator]):
         """Velocity error (mean squared, latents have unit variance) and guess error."""
         target = batch["target"]
         if self.lift_only and model.flow.lift is not None:
-            volume = model.flow.guessed_volume(batch["lifted"], zoomed=True)[1]
+            volume = model.flow.guessed_volume(batch["lifted"], self.zoomed)[1]
             guess = guess_loss(volume.float(), target.float())
             return guess, detached({"guess": guess})
         x0 = encode_targets(self.vae, target)
         t = row_times(batch["scene_of"], generator)
         noise = torch.randn(x0.shape, generator=generator).to(x0)
         keep = (torch.rand(len(x0), generator=generator) >= self.drop_context).to(x0)
-        condition = model.encode(batch["crops"], batch["lifted"], self.vae)
+        condition = model.encode(batch["crops"], batch["lifted"], self.vae, self.zoomed)
         known = Condition(condition.context * keep[:, None, None], condition.lift)
         velocity = model(interpolate(x0, noise, t), t, known, batch["scene_of"])
         flow = (velocity.float() - velocity_target(x0, noise)).square().mean()
@@ -148,7 +150,7 @@ class GeneratorTask(Task[Generator]):
         batch = self.examined.batch(device_of(model))
         if self.lift_only:
             return self._guessed(model, batch), None
-        condition = model.encode(batch["crops"], batch["lifted"], self.vae)
+        condition = model.encode(batch["crops"], batch["lifted"], self.vae, self.zoomed)
         scene_of = batch["scene_of"]
         latents = _sampled(model, condition, scene_of)
         if condition.lift is not None:
@@ -161,10 +163,9 @@ class GeneratorTask(Task[Generator]):
 
     def _guessed(self, model: Generator, batch: Batch) -> Scores:
         """Of the guessed volumes alone."""
-        zoomed = model.flow.completion is not None
         truth = batch["target"].float()
         parts = batch["lifted"].split(EXAMINED_TOGETHER)
-        guesses = torch.cat([model.flow.guessed_volume(part, zoomed)[1] for part in parts])
+        guesses = torch.cat([model.flow.guessed_volume(part, self.zoomed)[1] for part in parts])
         volume = F.interpolate(guesses, truth.shape[2:], mode="trilinear")
         iou = inside_iou(volume[:, 0] < 0, truth[:, 0] < 0)
         losses = {"guess_loss": float(guess_loss(volume, truth))}
