@@ -148,7 +148,7 @@ def preview(scene: Scene, tile_height: int = 320) -> np.ndarray:
         around = _stage(replace(scene, instances=instances), SHEET_DIRECTIONS)
         (above,) = orbit_cameras(around.mesh.vertices, [front], width, height, ABOVE)
         tiles.append(("with what is around", _tile(around, same)))
-        turned.append(("that from above", _tile(around, above)))
+        turned.append(("the same from above", _tile(around, above)))
     tiles += turned
     expected = _expected(scene, columns * (width + GAP) - GAP)
     return np.asarray(_sheet(tiles, columns, *_footer(scene), expected))
