@@ -111,6 +111,8 @@ def test_a_database_with_servers_is_left_alone(filled, tmp_path):
     ],
 )
 def test_what_cannot_be_moved_stays(filled, source, target, said):
+    if said == "cannot be used":  # it is asked
+        pytest.importorskip("psycopg")
     data, _ = filled
     before = (data / DATABASE).read_bytes()
     with pytest.raises(InputError, match=said) as caught:
