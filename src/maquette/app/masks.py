@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from maquette.masks.propose import PhotoMasks
 from maquette.masks.read import load_masks
 from maquette.masks.write import write_masks
 from maquette.options import EMBEDDED
-from maquette.types import InstanceMask
+from maquette.types import InstanceMask, JsonObject
 
 HIGHEST_LABEL = 65535  # two bytes of a label picture
 FORMS = {  # suffix, and what a person calls it
@@ -37,8 +36,6 @@ FORMS = {  # suffix, and what a person calls it
     "npz": (".npz", "NumPy archive"),
     "folder": (".zip", "A picture per object (ZIP)"),
 }
-
-JsonObject = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -16,9 +16,9 @@ from maquette.app.store import Row, now
 from maquette.app.studio import Studio
 from maquette.photos.pixels import working_size
 from maquette.photos.read import Photo, read_photo
+from maquette.types import JsonObject
 
 FULL = "full.json"  # height and width of the picture that came in
-JsonObject = dict[str, Any]
 _SHOWN = ("id", "name", "width", "height", "notes", "created", "changed")
 
 

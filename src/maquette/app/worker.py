@@ -57,7 +57,7 @@ from maquette.methods.together import SharedWeights, gains_by_company, lockstep
 from maquette.options import EMBEDDED
 from maquette.pipeline import METHODS, PUBLISHED, generate, regenerate
 from maquette.recipe import Options, load_for, open_perception
-from maquette.types import Focal, Instance, SceneInput
+from maquette.types import Focal, Instance, JsonObject, SceneInput
 
 USUAL_BATCH = 8  # photos, on a graphics card
 MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
@@ -71,7 +71,6 @@ TITLES = {
     "independent": "Independent",
 }
 
-JsonObject = dict[str, Any]
 Say = Callable[..., None]
 
 

@@ -42,6 +42,7 @@ from maquette.checkpoints.published.base import Config, PublishedModel
 from maquette.checkpoints.verify import model_of
 from maquette.errors import CheckpointError, MissingExtraError, contained
 from maquette.models.scene_context_flow import SceneContextFlow
+from maquette.types import JsonObject
 
 BASE = "microsoft/TRELLIS-image-large"
 ISCENE = "LuLing/IScene"
@@ -100,7 +101,7 @@ class Released:
     # samplers, normalisation, preprocessing: what the release's JSON files say
     settings: Mapping[str, Any]
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> JsonObject:
         """Name, and sha256 of the files where maquette recorded it, otherwise their sizes; for
         scene.json.
         """
@@ -183,7 +184,7 @@ def open_release(release: Release, root: str | Path | None = None) -> Released:
     return Released(release, folders, {part.name: part for part in parts}, settings)
 
 
-Opened = tuple[list[ReleasePart], dict[str, Any]]  # networks and settings
+Opened = tuple[list[ReleasePart], JsonObject]  # networks and settings
 
 
 def _component(name: str, folder: Path, model: PublishedModel) -> ReleasePart:
@@ -267,7 +268,7 @@ def _build_scene_flow(file: Path, config: Config) -> nn.Module:
     return SceneContextFlow(iscene.options_of(read_shapes(file), iscene.flow_config(config)))
 
 
-def _trellis_settings(base: Path) -> dict[str, Any]:
+def _trellis_settings(base: Path) -> JsonObject:
     settings = read_config(base / PIPELINE).get("args", {})
     if not isinstance(settings.get("models"), dict):
         raise CheckpointError(f"{base / PIPELINE} lists no models; {FETCH}")
@@ -286,7 +287,7 @@ def _trellis_part(name: str, base: Path, settings: Mapping[str, Any]) -> Release
     return ReleasePart(name, config, (file,), model_of(config, base / f"{path}.json"))
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> JsonObject:
     """A configuration in YAML, or in JSON, which YAML contains."""
     with contained(f"cannot read {path}", FETCH, CheckpointError):
         text = path.read_text(encoding="utf-8")
@@ -346,7 +347,7 @@ class Networks:
         if self.plan.staged:
             self._leave(list(self.held))
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> JsonObject:
         """The plan, estimated and measured peaks in MB by stage, as JSON types."""
         measured = {stage: round(peak, 1) for stage, peak in self.peaks.items() if peak == peak}
         estimated = {stage: round(peak, 1) for stage, peak in self.plan.estimates.items()}

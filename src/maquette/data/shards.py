@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ from maquette.execute.pool import HERE, Engine, keep_opencv_to, processes
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
 from maquette.execute.store import brought_here, place, prepared_folder, written
-from maquette.types import Camera
+from maquette.types import Camera, JsonObject
 
 VERSION = 1
 JPEG_QUALITY = 95
@@ -144,12 +144,12 @@ def index_name(shard: str) -> str:
     return str(Path(shard).with_suffix(".json"))
 
 
-def index_of(shard: BinaryIO) -> dict[str, Any]:
+def index_of(shard: BinaryIO) -> JsonObject:
     """Where the scenes of a shard lie in it: a reader that has this need not read what it does not
     use. Scene -> its kind and name -> [first byte, bytes]; the size of all tells another shard.
     Raises tarfile.TarError, and KeyError or ValueError, when it is none.
     """
-    scenes: dict[str, dict[str, Any]] = {}
+    scenes: dict[str, JsonObject] = {}
     shard.seek(0)
     with tarfile.open(fileobj=shard) as tar:
         for member in tar:
@@ -302,7 +302,7 @@ def _depth_unit(depth: np.ndarray) -> float:
     return max(farthest, 2.0 * nearest) / (FAR - 1)
 
 
-def _placement_document(placement: Placement, catalogue: Catalogue) -> dict[str, Any]:
+def _placement_document(placement: Placement, catalogue: Catalogue) -> JsonObject:
     """A placement as JSON; the asset also by its name, for other libraries."""
     return {
         "asset": placement.asset,
@@ -311,7 +311,7 @@ def _placement_document(placement: Placement, catalogue: Catalogue) -> dict[str,
     }
 
 
-def _view_document(view: View, scene: ComposedScene) -> dict[str, Any]:
+def _view_document(view: View, scene: ComposedScene) -> JsonObject:
     """A view's numbers as JSON; its placements as numbers of those of the scene."""
     order = [id(placement) for placement in scene.placements]
     kept = [order.index(id(placement)) for placement in view.placements]
@@ -400,7 +400,7 @@ def _sample(members: dict[str, bytes]) -> SceneSample:
     return SceneSample(document["index"], kind, names, _placements(document), meshes, views)
 
 
-def _placements(document: dict[str, Any]) -> tuple[Placement, ...]:
+def _placements(document: JsonObject) -> tuple[Placement, ...]:
     """Placements from their JSON."""
     return tuple(
         Placement(entry["asset"], np.array(entry["world_from_asset"]))
@@ -427,7 +427,7 @@ def decode_view(members: dict[str, bytes], number: int) -> View:
     return _view(members, number, json.loads(members["scene.json"]))
 
 
-def _view(members: dict[str, bytes], number: int, document: dict[str, Any]) -> View:
+def _view(members: dict[str, bytes], number: int, document: JsonObject) -> View:
     """View ``number`` of a scene: the inverse of ``_pictures`` and ``_view_document``."""
     entry = document["views"][number]
     placements = _placements(document)

@@ -32,7 +32,7 @@ from maquette.geometry.cameras import WORLD_FROM_OPENCV
 from maquette.geometry.connectivity import proper
 from maquette.geometry.transforms import unit_vectors
 from maquette.output import write_files
-from maquette.types import Camera, Instance, Scene, check_faces
+from maquette.types import Camera, Instance, JsonObject, Scene, check_faces
 
 # a photo's shading is not baked into the colours, so surfaces should be matte rather than glossy
 ROUGHNESS = 0.9
@@ -85,14 +85,14 @@ def _generator() -> str:
     return f"maquette {__version__}"
 
 
-def _scene_extras(scene: Scene) -> dict[str, Any]:
+def _scene_extras(scene: Scene) -> JsonObject:
     """Return what only maquette knows. Nothing that varies from run to run, such as timings: that
     is in the scene document.
     """
     metres = scene.metres_per_unit
     units = "scene units (the longest side of the scene is 1)" if metres is None else "metres"
     ground = float(scene.ground_height) * (metres or 1.0)
-    extras: dict[str, Any] = {
+    extras: JsonObject = {
         "frame": scene.frame,
         "up": "+Y",
         "units": units,
@@ -121,7 +121,7 @@ def _add_instance(
     is_around: bool = False,
 ) -> int:
     """A node with its mesh, its place, and what is known of it as extras."""
-    extras: dict[str, Any] = {"label": int(instance.label), "seed": int(instance.seed)}
+    extras: JsonObject = {"label": int(instance.label), "seed": int(instance.seed)}
     if is_around:
         extras[AROUND] = True
     if math.isfinite(instance.confidence):

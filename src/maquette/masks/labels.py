@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from maquette.errors import InputError
-from maquette.types import InstanceMask
+from maquette.types import InstanceMask, JsonObject
 
 MAX_INSTANCES = 255
 # PNG text chunk with labels, names and colours; other programs may drop it
@@ -97,7 +97,7 @@ def labels_from_colors(
     transparent: np.ndarray,
     lossy: bool,
     name: str,
-    table: list[dict[str, Any]] | None = None,
+    table: list[JsonObject] | None = None,
 ) -> LabelPicture:
     """Turn colours (H, W, 3) uint8 into labels in the order of their codes; ``transparent`` (H, W)
     bool is background, and black there.
@@ -130,7 +130,7 @@ def labels_from_colors(
     return LabelPicture(labels, names, warnings)
 
 
-def _instance_table(image: Image.Image) -> list[dict[str, Any]]:
+def _instance_table(image: Image.Image) -> list[JsonObject]:
     try:
         table = json.loads(image.info.get(TABLE_KEY, "[]"))
         return [

@@ -14,7 +14,6 @@ import tarfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from maquette.data.shards import decode_view, index_name, index_of
 from maquette.data.views import View
 from maquette.errors import InputError
 from maquette.execute.store import brought_here, place, span
+from maquette.types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class StoredViews:
         return decode_view(document | pictures, number)
 
 
-def _index(shard: Path) -> dict[str, Any]:
+def _index(shard: Path) -> JsonObject:
     """What lies where in a shard, from the file beside it, or from the shard where that is missing
     or of another one. InputError when it is damaged.
     """

@@ -21,7 +21,7 @@ from maquette.errors import InputError, present
 from maquette.masks.labels import MAX_INSTANCES
 from maquette.photos.pixels import same_aspect, shown
 from maquette.photos.read import check_size
-from maquette.types import InstanceMask
+from maquette.types import InstanceMask, JsonObject
 
 Size = tuple[int, int]  # height, width
 MOST_SHAPES = 10_000  # pieces and empty masks included, of one picture
@@ -260,7 +260,7 @@ def base_name(path: Any) -> str:
     return PureWindowsPath(str(path)).name
 
 
-def records(values: Any, where: str) -> list[dict[str, Any]]:
+def records(values: Any, where: str) -> list[JsonObject]:
     """A list of JSON objects. Raises InputError."""
     listed = list(values.values()) if isinstance(values, Mapping) else values
     if not isinstance(listed, list) or not all(isinstance(value, dict) for value in listed):
