@@ -48,5 +48,5 @@ def scene_from_world(
     """Similarity that turns by ``yaw``, centres ``box`` (already in turned axes) and
     makes its longest side 1.
     """
-    scale = 1.0 / max(float((box[1] - box[0]).max()), 1e-9)
+    scale = 1.0 / max(longest_side(box), 1e-9)
     return similarity(scale, yaw, -scale * box.mean(0))

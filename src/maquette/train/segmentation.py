@@ -41,6 +41,7 @@ from maquette.train.task import (
     Task,
     detached,
     device_of,
+    picture_of,
     stacked,
 )
 
@@ -310,6 +311,4 @@ def _picture(batch: Batch, found: list[Tensor]) -> np.ndarray:
     for masks in found:
         grey = (2 * masks - 1)[:, None]
         rows.append(grey.expand(-1, 3, -1, -1))
-    sheet = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
-    levels = (sheet.permute(1, 2, 0).numpy() + 1) * 127.5
-    return levels.clip(0, 255).astype(np.uint8)
+    return picture_of(torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1))

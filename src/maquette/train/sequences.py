@@ -26,7 +26,7 @@ from maquette.data.augment import augment_image, jitter_labels
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
 from maquette.data.views import View, boxes_in_scene
-from maquette.geometry.boxes import bounding_box
+from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.cameras import lift
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.geometry.volumes import DepthView
@@ -36,7 +36,7 @@ from maquette.models.image_encoder import GeometryNet
 from maquette.models.lifting import lifted_grid
 from maquette.stages.perceive import perceive
 from maquette.train.sources import ViewSource, no_object
-from maquette.train.task import Batch, Sample, concatenated, of_class, stacked
+from maquette.train.task import Batch, Sample, concatenated, of_class, scenes_of_rows, stacked
 from maquette.types import InstanceMask, SceneInput
 
 BACKGROUND_DEPTH = 1e3  # scene units, stands for "nothing there"
@@ -95,7 +95,7 @@ def disturb_box(box: np.ndarray, rng: np.random.Generator, strength: float) -> n
 
     The upper z face looks at the camera. Errors are relative to the box's longest side.
     """
-    side = float((box[1] - box[0]).max())
+    side = longest_side(box)
     spread = np.full((2, 3), 0.08)
     spread[0, 2] = 0.16  # the back
     moved = box + side * strength * (rng.normal(0, 0.04, 3) + rng.normal(0, spread))
@@ -106,7 +106,7 @@ def zoom_cube(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(4, 4) scene_from_cube around a box (2, 3) of the scene frame, with the slack that a box
     known only roughly has.
     """
-    side = float((box[1] - box[0]).max()) * rng.uniform(1.08, 1.45)
+    side = longest_side(box) * rng.uniform(1.08, 1.45)
     slack = (side - (box[1] - box[0])) / 2
     return similarity(side, None, box.mean(0) + rng.uniform(-0.8, 0.8, 3) * slack)
 
@@ -364,7 +364,6 @@ class SequenceSamples(Dataset):
 def collate_rows(samples: list[Sample]) -> Batch:
     """The rows of several views; ``scene_of`` keeps pointing to the right scene branch."""
     batch = concatenated(samples)
-    starts = np.cumsum([0] + [len(sample["scene_of"]) for sample in samples[:-1]])
-    moved = [sample["scene_of"] + int(start) for sample, start in zip(samples, starts)]
-    batch["scene_of"] = torch.where(batch["scene_of"] >= 0, torch.cat(moved), -1)
+    moved = scenes_of_rows(samples, "scene_of")
+    batch["scene_of"] = torch.where(batch["scene_of"] >= 0, moved, -1)
     return batch

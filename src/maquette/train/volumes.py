@@ -27,6 +27,7 @@ from maquette.train.task import (
     Task,
     detached,
     device_of,
+    picture_of,
     stacked,
 )
 
@@ -182,5 +183,4 @@ def _slices(truth: Tensor, decoded: Tensor) -> np.ndarray:
         middle = volume[:8, ..., depth // 2].float().cpu().clamp(-1, 1)
         shape = middle[:, :1].expand(-1, 3, -1, -1)
         rows += [torch.cat(list(planes), dim=2) for planes in (shape, middle[:, 1:])]
-    sheet = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
-    return ((sheet + 1) * 127.5).astype(np.uint8)
+    return picture_of(torch.cat(rows, dim=1))
