@@ -43,7 +43,7 @@ from maquette.data.scenes import (
     placed_vertices,
 )
 from maquette.errors import InputError
-from maquette.geometry.boxes import bounding_box, longest_side, scene_from_world
+from maquette.geometry.boxes import UNIT_CORNERS, bounding_box, longest_side, scene_from_world
 from maquette.geometry.cameras import (
     azimuth_of,
     intrinsics_from_fov,
@@ -60,7 +60,6 @@ from maquette.types import Camera
 
 # In scene units: depths are trained relative to that of the scene's centre, as logarithms.
 NEAREST_CENTRE = 0.2
-UNIT_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, Real
 
 from maquette.geometry.transforms import Transform, similarity
 
+UNIT_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+
 
 def bounding_box(points: Real[np.ndarray, "N D"]) -> Real[np.ndarray, "2 D"]:
     """Box of points; N >= 1."""

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from maquette.errors import InputError
+from maquette.photos.pixels import nearest_inside
 from maquette.types import InstanceMask, JsonObject
 
 MAX_INSTANCES = 255
@@ -318,7 +318,4 @@ def _nearest_flat(
         match[distance < best] = k
         best = np.minimum(best, distance)
     sure = trusted & (best <= 2 * SAME_COLOR)[index]
-    rows, columns = ndimage.distance_transform_edt(
-        ~sure, return_distances=False, return_indices=True
-    )
-    return match[index][rows, columns]
+    return match[index][nearest_inside(sure)]

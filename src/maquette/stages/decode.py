@@ -121,7 +121,14 @@ def _without_fins(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, 
     """
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     part = trimesh.graph.connected_component_labels(mesh.face_adjacency, len(faces))
-    area = np.bincount(part, mesh.area_faces)
+    return _larger_parts(vertices, faces, part, mesh.area_faces)
+
+
+def _larger_parts(
+    vertices: np.ndarray, faces: np.ndarray, part: np.ndarray, areas: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out parts of little area; the part and the area of each face are given."""
+    area = np.bincount(part, areas)
     kept = faces[area[part] >= MIN_COMPONENT * area.max()]
     vertices, faces = without_unused(vertices, kept)
     return vertices, faces.astype(np.int32)
@@ -134,9 +141,5 @@ def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np
     component = components(edges_of(faces), len(vertices))
     if not component.any():
         return vertices, faces
-    area = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
-    part = component[faces[:, 0]]
-    total = np.bincount(part, area)
-    kept = faces[total[part] >= MIN_COMPONENT * total.max()]
-    vertices, faces = without_unused(vertices, kept)
-    return vertices, faces.astype(np.int32)
+    areas = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
+    return _larger_parts(vertices, faces, component[faces[:, 0]], areas)

@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_dilation, distance_transform_edt
+from scipy.ndimage import binary_dilation
 
+from maquette.photos.pixels import nearest_inside
 from maquette.stages.perceive import Perception
 from maquette.types import ShapeEstimate
 
@@ -80,7 +81,6 @@ def _cut_share(perception: Perception, mask: np.ndarray) -> float:
     ys, xs = np.nonzero(rim & (perception.label_map > 0))
     if len(ys) == 0:
         return 0.0
-    own = distance_transform_edt(~mask, return_distances=False, return_indices=True)
-    at_y, at_x = own[:, ys, xs]
+    # of the object's own surface nearest to each pixel
     depth = perception.photo_depth
-    return float(np.sum(depth[ys, xs] < depth[at_y, at_x]) / rim.sum())
+    return float(np.sum(depth[ys, xs] < depth[nearest_inside(mask)][ys, xs]) / rim.sum())
