@@ -173,8 +173,7 @@ def instance_of(
             "warnings": made.warnings,
         }
         return place(made.label, made.mesh, made.seed, **told)
-    cube = made.scene_from_cube
-    mesh = finished_mesh(made.volume, perception, made.label, cube, finish)
+    mesh = finished_mesh(made.volume, perception, made.label, made.scene_from_cube, finish)
     if mesh is None:
         return Failure(made.label, "decode", "its volume holds no surface; try another seed")
     return place(made.label, mesh, made.seed, name=name, state=made.state)

@@ -191,8 +191,7 @@ def _read(
     elif masks is not None:
         given = read_scene_input(photo, masks, only=only, geometry=source)
     else:
-        found = proposed(read_photo(photo))
-        given = read_scene_input(photo, found, only=only, geometry=source)
+        given = read_scene_input(photo, proposed(read_photo(photo)), only=only, geometry=source)
         given = replace(given, warnings=(PROPOSED, *given.warnings))
     return replace(given, focal=_focal(given, fov))
 

@@ -145,8 +145,7 @@ def apply(
     """
     history = _history(studio, photo)
     with history.editing(lambda: state(studio, photo)), studio.turn():
-        document = history.newest(base).document
-        edited = edit(_read(studio, photo, document), Canvas(studio, photo))
+        edited = edit(_read(studio, photo, history.newest(base).document), Canvas(studio, photo))
         _append(history, base, kind, edited)
     return state(studio, photo)
 
@@ -181,8 +180,7 @@ def load(
         studio.turn(),
     ):
         source, names = uploads.mask_source(received)
-        size = (found["height"], found["width"])
-        reading = load_masks(source, size, image_name=found["name"])
+        reading = load_masks(source, (found["height"], found["width"]), image_name=found["name"])
         masks = tuple(_renamed(m, names.get(m.label), limits.name_length) for m in reading.masks)
         notes = [received.renamed(note) for note in reading.warnings]
         if masks[-1].label > HIGHEST_LABEL:
@@ -243,8 +241,7 @@ def _append(
     folder = _folder(studio, history.owner)
     diagnoses = diagnose(masks) if masks else ()
     objects = [_kept(folder, mask, found) for mask, found in zip(masks, diagnoses)]
-    document = {"objects": objects, "notes": list(notes)}
-    if history.append(base, kind, document, edited.changed):
+    if history.append(base, kind, {"objects": objects, "notes": list(notes)}, edited.changed):
         _drop_unused(folder, history.documents())
     history.changed()
 

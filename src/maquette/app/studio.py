@@ -60,8 +60,7 @@ class Studio:
         except OutputError:
             store.close()
             raise
-        turns = threading.BoundedSemaphore(settings.heavy)
-        return cls(settings, folders, store, turns, finders)
+        return cls(settings, folders, store, threading.BoundedSemaphore(settings.heavy), finders)
 
     def row(self, kind: str, identifier: str) -> Row:
         """The row of a photo, job or scene (``kind`` of ``folders.KINDS``). Problem 404 when there

@@ -226,8 +226,7 @@ def input_of(folder: Path, source: str) -> SceneInput:
     told = folder / pictures.FOCAL
     focal = Focal(**json.loads(told.read_bytes())) if told.exists() else None
     image = pictures.read_picture(folder / "image.png")
-    given = SceneInput(image, masks, source, tuple(warnings), focal)
-    return with_known(given, folder / KNOWN)
+    return with_known(SceneInput(image, masks, source, tuple(warnings), focal), folder / KNOWN)
 
 
 def remake(request: JsonObject, models: Any, say: Say) -> None:

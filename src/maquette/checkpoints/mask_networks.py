@@ -188,8 +188,7 @@ class Pointed:
     @cached_property
     def _embedding(self) -> list[Tensor]:
         colours = torch.from_numpy(self.image).permute(2, 0, 1)[None].float() / 255
-        square = (self.side, self.side)
-        small = F.interpolate(colours, square, mode="bilinear", antialias=True)
+        small = F.interpolate(colours, (self.side, self.side), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
         with torch.no_grad():
             pixels = ((small - mean) / std).to(self.network.device)

@@ -131,8 +131,7 @@ class Released:
         configs = {name: part.config for name, part in self.parts.items()}
         sizes = {}
         for name, part in self.parts.items():
-            shapes = read_shapes(*part.files).values()
-            sizes[name] = sum(map(math.prod, shapes))
+            sizes[name] = sum(map(math.prod, read_shapes(*part.files).values()))
         return ReleaseSize(self.release.name, configs, sizes)
 
 

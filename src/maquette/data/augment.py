@@ -85,8 +85,7 @@ def augment_image(
     if config.haze > 0.0 and rng.random() < config.haze_probability:
         light = _hazy(light, rng, config.haze, depth)
     exponent = np.float32(math.exp(rng.normal(0.0, config.gamma)) / ENCODING)
-    encoded = _toned(np.minimum(light, 4.0) ** exponent, rng, config)
-    return _recorded(encoded, rng, config)
+    return _recorded(_toned(np.minimum(light, 4.0) ** exponent, rng, config), rng, config)
 
 
 def _gains(rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:

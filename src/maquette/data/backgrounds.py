@@ -134,8 +134,7 @@ def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
             half_axes = (max(half, 1), max(h // 2, 1))
             cv2.ellipse(image, (x, y), half_axes, 0.0, 0.0, 360.0, colour, cv2.FILLED)
     deviation = float(rng.uniform(0.4, 6.0)) * height / 128
-    blurred = cv2.GaussianBlur(image, (0, 0), deviation)
-    return np.clip(blurred / 255.0, 0.0, 1.0)
+    return np.clip(cv2.GaussianBlur(image, (0, 0), deviation) / 255.0, 0.0, 1.0)
 
 
 def random_colour(rng: np.random.Generator, pale: float = 0.15) -> np.ndarray:

@@ -92,8 +92,7 @@ def crop_of_view(
         label = int(rng.choice(named)) + 1
         small = _resized(instance.astype(np.uint8), size, cv2.INTER_NEAREST)
         hole = random_hole(rng, size, small == label)
-    picture = _resized(image, size, cv2.INTER_AREA)
-    return CaptionedPicture(picture, hole, caption(chosen, eye, rng))
+    return CaptionedPicture(_resized(image, size, cv2.INTER_AREA), hole, caption(chosen, eye, rng))
 
 
 def _pixels_of(instance: np.ndarray, count: int) -> np.ndarray:
@@ -231,8 +230,7 @@ def random_hole(rng: np.random.Generator, size: int, shape: np.ndarray) -> np.nd
     if kind == 1 or not shape.any():
         hole = _stroke(rng, size)
     else:
-        steps = int(rng.integers(1, 4))
-        hole = _grown(shape, steps)
+        hole = _grown(shape, int(rng.integers(1, 4)))
         if kind == 3:
             hole = _shifted(hole, rng.integers(-size // 3, size // 3 + 1, 2))
     return hole if hole.any() else _box(rng, size)

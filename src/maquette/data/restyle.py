@@ -93,8 +93,7 @@ def _patch(
 ) -> np.ndarray:
     """A random part of a random picture, turned or mirrored, in a size (H, W)."""
     picture = pictures[int(rng.integers(len(pictures)))]
-    most = min(picture.shape[:2])
-    side = int(most * rng.uniform(0.25, 1.0))
+    side = int(min(picture.shape[:2]) * rng.uniform(0.25, 1.0))
     height, width = picture.shape[:2]
     top = int(rng.integers(height - side + 1))
     left = int(rng.integers(width - side + 1))

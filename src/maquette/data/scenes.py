@@ -127,8 +127,7 @@ def compose_duplicates(
         others = draw_count(rng, (0, max(0, min(4, layout.count[1] - copies))))
         assets = np.append(np.full(copies, asset), draw_assets(catalogue, rng, others))
         sizes = np.append(np.full(copies, size), draw_sizes(rng, others, layout.size))
-        scattered = layout_on_floor(catalogue, assets, sizes, rng, layout)
-        return ComposedScene(scattered, "duplicates")
+        return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, layout), "duplicates")
     diameter = 2.0 * size * float(catalogue.radii[asset])
     step = diameter * (1.02 + rng.uniform(*layout.density))
     yaw = float(rng.uniform(-math.pi, math.pi))
@@ -158,8 +157,7 @@ def compose_dense(
     camera.
     """
     catalogue = Catalogue.of(library)
-    layout = (config or SceneConfig()).layout
-    most = layout.count[1]
+    most = (config or SceneConfig()).layout.count[1]
     count = draw_count(rng, (min(6, most), most))
     crowd = LayoutConfig(
         density=(0.0, 0.05),
@@ -178,8 +176,7 @@ def compose_tabletop(
     of the scenes, on the ground.
     """
     catalogue = Catalogue.of(library)
-    layout = (config or SceneConfig()).layout
-    most = layout.count[1]
+    most = (config or SceneConfig()).layout.count[1]
     count = draw_count(rng, (min(4, most), most))
     if len(catalogue.tables) and rng.random() < 0.6:
         table = int(rng.choice(catalogue.tables))

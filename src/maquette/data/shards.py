@@ -298,8 +298,7 @@ def _depth_unit(depth: np.ndarray) -> float:
     """
     finite = depth[np.isfinite(depth)]
     farthest = min(float(finite.max(initial=1.0)), 16.0)
-    nearest = float(finite.min(initial=0.0))
-    return max(farthest, 2.0 * nearest) / (FAR - 1)
+    return max(farthest, 2.0 * float(finite.min(initial=0.0))) / (FAR - 1)
 
 
 def _placement_document(placement: Placement, catalogue: Catalogue) -> JsonObject:
@@ -449,8 +448,7 @@ def _view(members: dict[str, bytes], number: int, document: JsonObject) -> View:
     camera = Camera(intrinsics, pose, width, height)
     scene_from_world = np.array(entry["scene_from_world"])
     kept = tuple(placements[k] for k in entry["kept"])
-    ground = entry["ground_height"]
-    return View(image, depth, normal, mask, camera, scene_from_world, kept, ground)
+    return View(image, depth, normal, mask, camera, scene_from_world, kept, entry["ground_height"])
 
 
 def _decoded(content: bytes) -> np.ndarray:

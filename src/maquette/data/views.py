@@ -223,8 +223,7 @@ def _shoot(staged: StagedScene, camera: Camera) -> _Shot:
     owners = geometry.face_instance
     if staged.scene.shell is not None:
         towards = camera.position.astype(np.float32) - geometry.vertices[faces[:, 0]]
-        normals = doubled_normals(geometry.vertices, faces)
-        facing = np.einsum("fc,fc->f", normals, towards) > 0.0
+        facing = np.einsum("fc,fc->f", doubled_normals(geometry.vertices, faces), towards) > 0.0
         seen = (owners >= 0) | facing
         faces = faces[seen]
         owners = owners[seen]
@@ -444,5 +443,4 @@ def _in_scene_frame(
     depth = (depth * np.float32(scale)).astype(np.float32)
     normal = (normal @ turn.T).astype(np.float32)
     camera = moved(shot.camera, matrix)
-    ground_height = float(matrix[1, 3])
-    return View(image, depth, normal, instance, camera, matrix, placements, ground_height)
+    return View(image, depth, normal, instance, camera, matrix, placements, float(matrix[1, 3]))

@@ -129,8 +129,7 @@ def replace(document: Fields, made: Record) -> Record:
     current = _entry(document, made["label"])
     shape = {key: made.get(key) for key in SHAPE}
     reshaped = Fields(document.file, {**current.data, **shape}, current.where)
-    matrix = current.matrix("world_from_instance", 4, 4)
-    return _with_instance(document, _placed(reshaped, matrix))
+    return _with_instance(document, _placed(reshaped, current.matrix("world_from_instance", 4, 4)))
 
 
 def _pose(document: Fields, label: int) -> np.ndarray:

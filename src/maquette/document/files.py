@@ -91,8 +91,7 @@ class NewFiles:
 
         While another process is saving here, nothing is deleted: it may count on what is there.
         """
-        others = document.parent.glob(f"{TEMPORARY_PREFIX}*{document.suffix}")
-        if any(others):
+        if any(document.parent.glob(f"{TEMPORARY_PREFIX}*{document.suffix}")):
             return
         for file in (document.parent / self.folder).iterdir():
             reference = f"{self.folder}/{file.name}"

@@ -379,8 +379,7 @@ def _score_one(scoring: _Scoring, missed: str = "") -> None:
         result = scored(meshes)
     seen = dict.fromkeys(SEEN, math.nan)
     if case.camera is not None:
-        masks = case.scene_input.masks
-        seen["silhouette"] = mean_silhouette_iou(meshes, masks, case.camera)
+        seen["silhouette"] = mean_silhouette_iou(meshes, case.scene_input.masks, case.camera)
         seen["l_align"] = surface_alignment(meshes, case.truth, case.camera)
     scores = {**result.to_dict(), **seen}
     request = None if missed else scoring.request()

@@ -281,8 +281,7 @@ def _sampled(meshes: Meshes, role: str, terms: _Terms) -> Surfaces:
         counts = [max(protocol.points, count) for count in shares(areas, protocol.scene_points)]
     surfaces = {}
     for (name, mesh), count in zip(meshes.items(), counts):
-        rng = stream(terms.seed, role, name)
-        surface = sample_mesh(mesh, count, rng, terms.unit_from_world)
+        surface = sample_mesh(mesh, count, stream(terms.seed, role, name), terms.unit_from_world)
         if terms.camera is None:
             surfaces[name] = surface
             continue

@@ -238,8 +238,7 @@ def _case_of(
         "version": SETS_VERSION,
         "candidate": attempt,
     }
-    scene_input = SceneInput(view.image, tuple(masks), name)
-    return measured(name, scene_input, truth, view.camera, origin)
+    return measured(name, SceneInput(view.image, tuple(masks), name), truth, view.camera, origin)
 
 
 def _placed(

@@ -88,8 +88,7 @@ class GltfSource:
             start = accessor.get("byteOffset", 0)
             packed = shape[1] * dtype.itemsize
             content = self.view(accessor["bufferView"])
-            stride = view.get("byteStride", packed)
-            strides = (stride, dtype.itemsize)
+            strides = (view.get("byteStride", packed), dtype.itemsize)
             values = np.ndarray(shape, dtype, content, start, strides).copy()
         sparse = accessor.get("sparse")
         if sparse is not None:

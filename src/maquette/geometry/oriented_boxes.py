@@ -199,8 +199,7 @@ def smallest_box(points: Float[np.ndarray, "N 3"]) -> OrientedBox:
     volumes = np.concatenate([np.ptp(chunk @ corners.T, axis=2).prod(1) for chunk in chunks])
     best = np.argsort(volumes, kind="stable")[:DESCENTS]
     shrunk = [_shrunk(axes[number].T, corners) for number in best]
-    rotation = min(shrunk, key=lambda turned: _extent(turned, corners))
-    return OrientedBox.around(corners, rotation)
+    return OrientedBox.around(corners, min(shrunk, key=lambda turned: _extent(turned, corners)))
 
 
 def _axes_on_faces(hull: ConvexHull) -> np.ndarray:

@@ -383,8 +383,7 @@ def _with_scale(
         moved = transform_points(transform, source)
         forth, index = nearest(target, moved, reach)
         back_reach = reach / max(scale_of(transform), 1e-6)
-        returned = transform_points(np.linalg.inv(transform), others)
-        back, own = nearest(tree, returned, back_reach)
+        back, own = nearest(tree, transform_points(np.linalg.inv(transform), others), back_reach)
         near = np.isfinite(forth)
         far = np.isfinite(back)
         if near.sum() + far.sum() < 4:

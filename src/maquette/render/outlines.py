@@ -71,8 +71,7 @@ def find_outlines(
     pixels, axis, code = _pairs(face, inverse_depth, faces, screen, ends)
     owner, corner = np.divmod(code, 3)
     ends_of_edge = [faces[owner, corner], faces[owner, (corner + 1) % 3]]
-    edge = np.stack(ends_of_edge, axis=1).astype(np.int64)
-    return Outlines(face, pixels, axis, edge)
+    return Outlines(face, pixels, axis, np.stack(ends_of_edge, axis=1).astype(np.int64))
 
 
 class _IntervalEnds(NamedTuple):

@@ -147,8 +147,7 @@ def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
     picture_from_window = picture_from_photo @ np.linalg.inv(cut.window_from_photo)
     change = np.linalg.inv(corner_from_centre) @ picture_from_window @ corner_from_centre
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    border = cv2.BORDER_REPLICATE
-    return cv2.warpAffine(filled, change[:2], cut.size, flags=how, borderMode=border)
+    return cv2.warpAffine(filled, change[:2], cut.size, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
 def distance_within(inside: np.ndarray) -> np.ndarray:

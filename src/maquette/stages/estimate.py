@@ -70,8 +70,7 @@ def cues_of(perception: Perception, label: int) -> tuple[float, float, float] | 
         return None
     low, high = np.quantile(points, [TRIM, 1 - TRIM], axis=0)
     extents = np.maximum(high - low, LEAST_EXTENT)
-    depth = perception.photo_depth
-    relief = float(np.std(np.log(depth[mask])))
+    relief = float(np.std(np.log(perception.photo_depth[mask])))
     return float(np.log(extents.min() / extents.max())), relief, _cut_share(perception, mask)
 
 

@@ -201,8 +201,7 @@ def _held_to_photo(fine: Tensor, witness: Witness) -> tuple[np.ndarray, np.ndarr
     field = fine.numpy().copy()
     outside, near = (_finer(part) for part in _coarse_look(witness, fine))
     field[outside] = 1.0
-    cells = np.argwhere(near)
-    seen = witness.see(_position(cells))
+    seen = witness.see(_position(np.argwhere(near)))
     behind = np.where(seen.slim, -seen.gap - seen.thickness, -1.0)
     carved = np.maximum.reduce([field[near], seen.hull, seen.front, behind])
     field[near] = np.minimum(carved, np.maximum(seen.shell, seen.hull)).clip(-1, 1)

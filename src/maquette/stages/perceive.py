@@ -146,8 +146,7 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
     labels = painted(given.masks, given.image.shape[:2])
     height, width = labels.shape
     picture = letterbox(given.image, labels, LIFT_SIZE)
-    shown = shown_labels(picture)
-    if not shown:
+    if not shown_labels(picture):
         raise InputError(
             f"{given.source or 'the photo'}: no mask covers a pixel at the working size of "
             f"{LIFT_SIZE}; mark larger areas or crop the photo"

@@ -289,8 +289,7 @@ class PointedPhoto:
             return CutOut(self._outlined(far, found, clicks), found.quality)
         look = self.look(window)
         chances = 1 / (1 + np.exp(-found.logits))
-        known = far.window.seen(chances, window, self.pixels // 2)
-        nearer = self.ask(look, clicks, before=known)
+        nearer = self.ask(look, clicks, before=far.window.seen(chances, window, self.pixels // 2))
         return CutOut(self._outlined(look, nearer, clicks), nearer.quality)
 
     def _clicked_parts(self, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:

@@ -173,8 +173,7 @@ def _filled_from_inside(seen: Closeup) -> np.ndarray:
     Where the mask is thin, its middle line is inside.
     """
     inwards = seen.inwards()
-    margin = max(1.0, seen.scale / 500)
-    inside = (inwards > margin) | middle_lines(seen.mask, inwards)
+    inside = (inwards > max(1.0, seen.scale / 500)) | middle_lines(seen.mask, inwards)
     return seen.photo[nearest_inside(inside)]
 
 

@@ -199,8 +199,7 @@ def agreement(
 
 def _shrunk(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     """The nearest pixels of a mask, as (height, width) bool."""
-    size = (width, height)
-    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
 
 
 def placed(

@@ -112,8 +112,7 @@ class ObjectSamples(Dataset):
             numbers = range(len(view.placements))
             visible = [k for k in numbers if _is_shown(k + 1, drawn, labels)]
             if visible and project(view.camera, np.zeros(3))[1] > NEAREST:
-                chosen = rng.permutation(visible)[:OBJECTS].tolist()
-                return self._objects(view, drawn, chosen, rng)
+                return self._objects(view, drawn, rng.permutation(visible)[:OBJECTS].tolist(), rng)
         raise no_object(self.seed, index)
 
     def _objects(
@@ -439,8 +438,7 @@ class CoherentTask(Task[Coherent]):
         pose = self.truth(model, batch, self.held_out_codes, sight).pose
         context = model.context(self.picture(batch["crops"]), batch["cues"])
         noise = seeded_noise((model.count,), range(len(context))).to(context.device)
-        start = model.split(TEMPERATURE * noise)
-        made = model.sample(context, batch["groups"], start, steps=25)
+        made = model.sample(context, batch["groups"], model.split(TEMPERATURE * noise), steps=25)
         guess = Pose.of(made.pose[:, 0], sight)
         pairs = zip(_boxes(pose), _boxes(guess), strict=True)
         overlap = np.array([oriented_box_iou(one, other) for one, other in pairs])

@@ -115,8 +115,7 @@ def geometry_sample(
     arrays["labels"] = truth.labels.astype(np.int64)
     arrays["camera"] = _camera_of_cut(view, cut).astype(np.float32)
     if config.close:
-        window = PhotoWindow.of(cut, truth)
-        arrays |= close_samples(view, window, np.unique(shown), rng, config)
+        arrays |= close_samples(view, PhotoWindow.of(cut, truth), np.unique(shown), rng, config)
     sample = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if config.augment and rng.random() < 0.5:
         return mirrored(sample)

@@ -90,8 +90,7 @@ class PointedWindows(Dataset):
         rng: np.random.Generator,
     ) -> Sample:
         labels = view.instance.astype(np.int32)
-        window = _window(labels, label, rng)
-        cut = cut_square(view.image, labels, window, self.size)
+        cut = cut_square(view.image, labels, _window(labels, label, rng), self.size)
         colours = cut.colours
         if self.augment:
             colours = self._restyled(cut, rng)

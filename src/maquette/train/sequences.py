@@ -243,8 +243,7 @@ class RowMaker:
         """
         shown = show(view, self.library, rng, self.rows)
         if self.eye is not None and shown.visible and rng.random() < self.rows.estimated:
-            relief = self.eye.reliefs(shown.image, shown.drawn, shown.depth)
-            shown = replace(shown, relief=relief)
+            shown = replace(shown, relief=self.eye.reliefs(shown.image, shown.drawn, shown.depth))
         rows: list[Sample] = []
         if shown.visible and self.rows.scene_instances:
             rows += self._scene_rows(shown, rng)
@@ -284,8 +283,7 @@ class RowMaker:
             target = self._target(shown.view, [k], np.linalg.inv(cube))
             coarse = None
             if rng.random() >= self.rows.drop_coarse:
-                grid = self.model.flow.lift_resolution
-                coarse = coarse_volume(target, grid, cube[0, 0], rng)
+                coarse = coarse_volume(target, self.model.flow.lift_resolution, cube[0, 0], rng)
             lifted = self._lifted(rng, shown, seen, cube, k + 1, coarse)
             rows.append(self._row(shown, k + 1, lifted, target, -1))
         return rows
@@ -329,8 +327,7 @@ class RowMaker:
     ) -> Tensor:
         """(4, R, R, R) some placements in a cube."""
         if self.rows.frame == "canonical":  # undo the camera's azimuth about the cube's centre
-            upright = similarity(1.0, rotation_y(-_azimuth(view)))
-            cube_from_scene = upright @ cube_from_scene
+            cube_from_scene = similarity(1.0, rotation_y(-_azimuth(view))) @ cube_from_scene
         cube_from_world = cube_from_scene @ view.scene_from_world
         placements = [view.placements[k] for k in kept]
         placed = [(p.asset, cube_from_world @ p.world_from_asset) for p in placements]

@@ -57,8 +57,7 @@ def points_inside(tsdf: np.ndarray, count: int, rng: np.random.Generator) -> np.
     cells = np.flatnonzero(flat < 0)
     if len(cells) < 8:
         cells = np.argpartition(flat, 64)[:64]
-    chosen = rng.choice(cells, count)
-    index = np.stack(np.unravel_index(chosen, tsdf.shape), axis=1)
+    index = np.stack(np.unravel_index(rng.choice(cells, count), tsdf.shape), axis=1)
     return (index + rng.random((count, 3))) / resolution - 0.5
 
 

@@ -71,8 +71,7 @@ def names_in_yaml(text: str) -> dict[int, str] | None:
     """Number -> name, of the entry ``names`` at the top level of a YAML text; None when there is
     none, or it is not understood.
     """
-    plain = _COMMENT.sub(lambda found: found[1] or "", text)
-    start = _START.search(plain)
+    start = _START.search(_COMMENT.sub(lambda found: found[1] or "", text))
     if start is None:
         return None
     value = start[1].lstrip(" \t")

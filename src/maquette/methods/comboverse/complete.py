@@ -144,8 +144,7 @@ def noise_filled(picture: Tensor, mask: Tensor, generator: torch.Generator) -> T
     """I = O + noise (1 - M): picture (3, S, S) in 0..1 inside of the mask (S, S) bool, uniform
     noise outside.
     """
-    noise = torch.rand(picture.shape, generator=generator)
-    return torch.where(mask, picture, noise)
+    return torch.where(mask, picture, torch.rand(picture.shape, generator=generator))
 
 
 def second_cut(
