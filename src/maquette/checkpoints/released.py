@@ -44,6 +44,8 @@ from maquette.errors import CheckpointError, MissingExtraError, contained
 from maquette.models.scene_context_flow import SceneContextFlow
 from maquette.types import JsonObject
 
+ByRepository = Mapping[str, Path]  # of each repository
+
 BASE = "microsoft/TRELLIS-image-large"
 ISCENE = "LuLing/IScene"
 DINOV2 = "facebook/dinov2-with-registers-large"
@@ -96,7 +98,7 @@ class Released:
     """A release that lies on the disk."""
 
     release: Release
-    folders: Mapping[str, Path]  # by repository
+    folders: ByRepository  # by repository
     parts: Mapping[str, ReleasePart]
     # samplers, normalisation, preprocessing: what the release's JSON files say
     settings: Mapping[str, Any]
@@ -191,7 +193,7 @@ def _component(name: str, folder: Path, model: PublishedModel) -> ReleasePart:
     return ReleasePart(name, read_config(folder / "config.json"), find_weights(folder), model)
 
 
-def _open_midi(folders: Mapping[str, Path]) -> Opened:
+def _open_midi(folders: ByRepository) -> Opened:
     (folder,) = folders.values()
     eyes = {name: folder / name / EYES for name in ("feature_extractor_1", "feature_extractor_2")}
     settings = {name: read_config(path) for name, path in eyes.items()}
@@ -200,7 +202,7 @@ def _open_midi(folders: Mapping[str, Path]) -> Opened:
     return parts, settings
 
 
-def _open_triposg(folders: Mapping[str, Path]) -> Opened:
+def _open_triposg(folders: ByRepository) -> Opened:
     (folder,) = folders.values()
     settings = {
         "preprocessor": read_config(folder / "feature_extractor_dinov2" / EYES),
@@ -210,14 +212,14 @@ def _open_triposg(folders: Mapping[str, Path]) -> Opened:
     return parts, settings
 
 
-def _open_trellis(folders: Mapping[str, Path]) -> Opened:
+def _open_trellis(folders: ByRepository) -> Opened:
     base = folders[BASE]
     settings = _trellis_settings(base)
     parts = [_trellis_part(name, base, settings) for name in TRELLIS_ENTRIES]
     return [*parts, _component("dino", folders[DINOV2], dinov2.TRANSFORMERS)], settings
 
 
-def _open_iscene(folders: Mapping[str, Path]) -> Opened:
+def _open_iscene(folders: ByRepository) -> Opened:
     base = folders[BASE]
     own = folders[ISCENE]
     settings = _trellis_settings(base)
@@ -305,7 +307,7 @@ def _read_yaml(path: Path) -> JsonObject:
     return found
 
 
-OPENERS: dict[str, Callable[[Mapping[str, Path]], Opened]] = {
+OPENERS: dict[str, Callable[[ByRepository], Opened]] = {
     "trellis-iscene": _open_iscene,
     "midi-3d": _open_midi,
     "trellis-large": _open_trellis,

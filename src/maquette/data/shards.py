@@ -44,6 +44,8 @@ from maquette.execute.share import require_all
 from maquette.execute.store import brought_here, place, prepared_folder, written
 from maquette.types import Camera, JsonObject
 
+Members = dict[str, bytes]  # files of one scene
+
 VERSION = 1
 JPEG_QUALITY = 95
 FAR = 65535  # in a depth picture: nothing there
@@ -351,23 +353,28 @@ def _encoded(suffix: str, picture: np.ndarray, options: list[int] | None = None)
 # ---- reading
 
 
-def read_shards(folder: str | Path) -> Iterator[SceneSample]:
-    """All scenes of a folder of shards, in order; InputError when it has none or one cannot be
-    read.
-    """
+def shards_of(folder: str | Path) -> list[Path]:
+    """The shards in a folder, in order; InputError when it has none."""
     shards = sorted(place(folder).glob("scenes-*.tar"))
     if not shards:
         raise InputError(
             f"{folder} holds no shards (scenes-*.tar); build some with 'maquette data build'"
         )
-    for path in shards:
+    return shards
+
+
+def read_shards(folder: str | Path) -> Iterator[SceneSample]:
+    """All scenes of a folder of shards, in order; InputError when it has none or one cannot be
+    read.
+    """
+    for path in shards_of(folder):
         with brought_here(path) as here:
             yield from read_shard(here)
 
 
 def read_shard(path: str | Path) -> Iterator[SceneSample]:
     """Stream the scenes of one shard; InputError when it is damaged."""
-    members: dict[str, bytes] = {}
+    members: Members = {}
     current = ""
     try:
         with tarfile.open(path) as tar:
@@ -389,7 +396,7 @@ def read_shard(path: str | Path) -> Iterator[SceneSample]:
         ) from error
 
 
-def _sample(members: dict[str, bytes]) -> SceneSample:
+def _sample(members: Members) -> SceneSample:
     """A scene from its files."""
     document = json.loads(members["scene.json"])
     names = tuple(entry["name"] for entry in document["placements"])
@@ -417,7 +424,7 @@ def _meshes(packed: bytes) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]
         yield arrays["vertices"][own], arrays["faces"][face:last_face], arrays["colors"][own]
 
 
-def decode_view(members: dict[str, bytes], number: int) -> View:
+def decode_view(members: Members, number: int) -> View:
     """View ``number`` of a scene from its members: scene.json and the view's own pictures.
 
     Depth and normals may be missing: the view then has depth inf and normal 0 everywhere, and is
@@ -426,7 +433,7 @@ def decode_view(members: dict[str, bytes], number: int) -> View:
     return _view(members, number, json.loads(members["scene.json"]))
 
 
-def _view(members: dict[str, bytes], number: int, document: JsonObject) -> View:
+def _view(members: Members, number: int, document: JsonObject) -> View:
     """View ``number`` of a scene: the inverse of ``_pictures`` and ``_view_document``."""
     entry = document["views"][number]
     placements = _placements(document)

@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
 from maquette.data.backgrounds import (
     Surface,
@@ -35,7 +36,7 @@ from maquette.data.illumination import (
     linear,
     shadow_maps,
 )
-from maquette.data.layout import Placement
+from maquette.data.layout import Placement, any_yaw
 from maquette.data.scenes import (
     ComposedScene,
     SceneGeometry,
@@ -152,7 +153,7 @@ def boxes_in_scene(view: View, library: LibraryLike) -> np.ndarray:
 def sample_view(
     scene: ComposedScene,
     library: LibraryLike,
-    rng: np.random.Generator,
+    rng: Generator,
     config: ViewConfig | None = None,
 ) -> View:
     """One random view; InputError when no camera of many sees any object."""
@@ -162,7 +163,7 @@ def sample_view(
 def sample_views(
     scene: ComposedScene,
     library: LibraryLike,
-    rng: np.random.Generator,
+    rng: Generator,
     count: int,
     config: ViewConfig | None = None,
 ) -> tuple[View, ...]:
@@ -177,7 +178,7 @@ def sample_views(
 def stage(
     scene: ComposedScene,
     library: LibraryLike,
-    rng: np.random.Generator,
+    rng: Generator,
     config: ViewConfig,
 ) -> StagedScene:
     """Merge the scene's meshes and draw the shadow maps of a random light; walls cast no shadows,
@@ -199,7 +200,7 @@ def stage(
     return StagedScene(scene, catalogue, geometry, np.stack(placed), lighting, sun, sky)
 
 
-def _one_view(staged: StagedScene, rng: np.random.Generator, config: ViewConfig) -> View:
+def _one_view(staged: StagedScene, rng: Generator, config: ViewConfig) -> View:
     """Cameras are drawn until one sees an object; InputError when none of them does."""
     for _ in range(config.attempts):
         shot = _shoot(staged, sample_camera(staged.focus, rng, config))
@@ -234,7 +235,7 @@ def _shoot(staged: StagedScene, camera: Camera) -> _Shot:
 def _kept(
     instance: np.ndarray,
     scene: ComposedScene,
-    rng: np.random.Generator,
+    rng: Generator,
     config: ViewConfig,
 ) -> np.ndarray:
     """Placements (K,) that are visible enough, less those left out as unmasked; one at least stays
@@ -252,11 +253,11 @@ def _kept(
 # ---- cameras
 
 
-def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewConfig) -> Camera:
+def sample_camera(corners: np.ndarray, rng: Generator, config: ViewConfig) -> Camera:
     """Draw an upright camera, anywhere around points (N, 3) above the floor, that sees them at the
     drawn size in the frame.
     """
-    azimuth = float(rng.uniform(-math.pi, math.pi))
+    azimuth = any_yaw(rng)
     lowest, highest = config.elevation
     elevation = math.radians(lowest + (highest - lowest) * rng.beta(1.5, 2.0))
     narrowest, widest = map(math.log, config.field_of_view)
@@ -307,7 +308,7 @@ def fit_position(
 def _picture(
     staged: StagedScene,
     shot: _Shot,
-    rng: np.random.Generator,
+    rng: Generator,
     config: ViewConfig,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8, depth (H, W) and normal (H, W, 3) float32 in the world frame."""
@@ -335,7 +336,7 @@ def _picture(
 def _surroundings(
     staged: StagedScene,
     camera: Camera,
-    rng: np.random.Generator,
+    rng: Generator,
     config: ViewConfig,
 ) -> tuple[Surface, ...]:
     """Draw the ground, and one or two walls behind the scene."""
@@ -359,9 +360,7 @@ def _surroundings(
     return tuple(surfaces)
 
 
-def _coloured(
-    lighting: Lighting, surfaces: tuple[Surface, ...], rng: np.random.Generator
-) -> Lighting:
+def _coloured(lighting: Lighting, surfaces: tuple[Surface, ...], rng: Generator) -> Lighting:
     """Return the light with another colour and, above a ground, with the ground's colour in what
     comes from below.
     """
@@ -380,7 +379,7 @@ def _coloured(
     )
 
 
-def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
+def _materials(count: int, radius: float, rng: Generator) -> Material:
     """Matt, satin or polished, smooth or with a fine texture, for the ground and each of ``count``
     placements.
     """
@@ -399,7 +398,7 @@ def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
 
 
 def _log_uniform(
-    rng: np.random.Generator,
+    rng: Generator,
     low: float,
     high: float,
     count: int,

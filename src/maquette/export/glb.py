@@ -29,7 +29,7 @@ from maquette.document.appearance import (
 from maquette.errors import InputError, present
 from maquette.export.gltf import GltfFile
 from maquette.geometry.cameras import WORLD_FROM_OPENCV
-from maquette.geometry.connectivity import proper
+from maquette.geometry.connectivity import proper, sums_at
 from maquette.geometry.transforms import unit_vectors
 from maquette.output import write_files
 from maquette.types import Camera, Instance, JsonObject, Scene, check_faces
@@ -256,8 +256,7 @@ def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
     weighted = (angle[:, :, None] * normals[:, None, :]).reshape(-1, 3)
     vertex = faces.reshape(-1)
-    sums = [np.bincount(vertex, component, len(vertices)) for component in weighted.T]
-    total = _across_seams(vertices, np.stack(sums, axis=1))
+    total = _across_seams(vertices, sums_at(vertex, weighted, len(vertices)))
     has_normal = np.linalg.norm(total, axis=1, keepdims=True) > 1e-6
     return np.where(has_normal, unit_vectors(total), [0.0, 1.0, 0.0]).astype(np.float32)
 
@@ -270,8 +269,7 @@ def _across_seams(vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
     if len(places) == len(vertices):
         return normals
     place = place.reshape(-1)
-    sums = [np.bincount(place, component, len(places)) for component in normals.T]
-    shared = np.stack(sums, axis=1)[place]
+    shared = sums_at(place, normals, len(places))[place]
     agree = (unit_vectors(normals) * unit_vectors(shared)).sum(1, keepdims=True) > CREASE_COSINE
     return np.where(agree, shared, normals)
 

@@ -31,7 +31,7 @@ def pixel_box(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
-def box_iou(a: Real[np.ndarray, "2 3"], b: Real[np.ndarray, "2 3"]) -> float:
+def box_iou(a: Real[np.ndarray, "2 D"], b: Real[np.ndarray, "2 D"]) -> float:
     """Volume of the intersection over volume of the union of two boxes (2, 3); 0 for two empty
     boxes.
     """

@@ -19,7 +19,7 @@ from maquette.geometry.boxes import pixel_box
 from maquette.masks.annotations.drawn import BOX_ONLY
 from maquette.masks.arrays import binary_plane
 from maquette.masks.run_lengths import decode_rle, encode_rle
-from maquette.photos.pixels import shown
+from maquette.photos.pixels import Size, shown
 from maquette.photos.read import check_size
 from maquette.types import InstanceMask, JsonObject
 
@@ -103,7 +103,7 @@ def _labels_of(annotations: Sequence[JsonObject]) -> Sequence[int]:
 
 def mask_from_segmentation(
     segmentation: Any,
-    size: tuple[int, int] | None,
+    size: Size | None,
     where: str,
     warnings: list[str],
 ) -> np.ndarray | None:
@@ -167,7 +167,7 @@ def _corners(polygon: Any, where: str) -> np.ndarray:
 
 
 def rasterize_polygons(
-    polygons: Sequence[Sequence[float] | np.ndarray], size: tuple[int, int], where: str = "polygon"
+    polygons: Sequence[Sequence[float] | np.ndarray], size: Size, where: str = "polygon"
 ) -> np.ndarray:
     """Union of polygons [x0, y0, x1, y1, ...] -> mask (H, W) bool of the pixels whose centres lie
     inside. Raises InputError.
@@ -193,7 +193,7 @@ def polygons_from_mask(mask: np.ndarray) -> list[list[float]] | None:
 
 def coco_document(
     masks: Iterable[InstanceMask],
-    size: tuple[int, int],
+    size: Size,
     file_name: str,
     *,
     polygons: bool,
@@ -297,7 +297,7 @@ def _key_of(image: JsonObject) -> Any:
     return image.get("id", image.get("image_id"))
 
 
-def _image_size(image: JsonObject, name: str) -> tuple[int, int] | None:
+def _image_size(image: JsonObject, name: str) -> Size | None:
     height = image.get("height")
     width = image.get("width")
     if height is width is None:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.masks.labels import MAX_INSTANCES
+from maquette.masks.labels import MAX_INSTANCES, Masks
 from maquette.masks.propose import Click, PhotoMasks, Prompts, Rectangle, answers, check_clicks
 from maquette.masks.segment import ByColour, segment_alpha
 from maquette.photos.pixels import connected_parts, nearest_inside
@@ -24,7 +24,6 @@ from maquette.types import InstanceMask
 
 SPECK_SHARE = 0.01  # of the object; smaller pieces are not parts of their own when it is split
 
-Masks = tuple[InstanceMask, ...]
 Points = Sequence[tuple[float, float]]
 
 

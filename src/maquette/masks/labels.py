@@ -21,6 +21,8 @@ from maquette.errors import InputError
 from maquette.photos.pixels import nearest_inside
 from maquette.types import InstanceMask, JsonObject
 
+Masks = tuple[InstanceMask, ...]
+
 MAX_INSTANCES = 255
 # PNG text chunk with labels, names and colours; other programs may drop it
 TABLE_KEY = "maquette-instances"

@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -120,7 +121,7 @@ class ObjectSamples(Dataset):
         view: View,
         drawn: np.ndarray,
         chosen: list[int],
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> Sample:
         """Some objects of a view whose masks are drawn so, one after the other. Draws: colours, the
         errors of the depth, then per object the points that are seen of it.
@@ -140,7 +141,7 @@ class ObjectSamples(Dataset):
         self,
         photo: ScenePhoto,
         k: int,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> Sample:
         """Object k of a photo: what the network sees of it, and its pose in the scene frame."""
         camera = photo.view.camera

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -30,7 +31,7 @@ from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.cameras import lift
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.geometry.volumes import DepthView
-from maquette.models.conditioning import instance_crop
+from maquette.models.conditioning import instance_crop, signed
 from maquette.models.generator import GeneratorConfig
 from maquette.models.image_encoder import GeometryNet
 from maquette.models.lifting import lifted_grid
@@ -60,7 +61,7 @@ class RowConfig:
 def disturb_depth(
     depth: np.ndarray,
     labels: np.ndarray,
-    rng: np.random.Generator,
+    rng: Generator,
     strength: float,
     shift_instances: bool,
 ) -> np.ndarray:
@@ -89,7 +90,7 @@ def disturb_depth(
     return depth * np.exp(strength * log_error)
 
 
-def disturb_box(box: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+def disturb_box(box: np.ndarray, rng: Generator, strength: float) -> np.ndarray:
     """A box (2, 3) with the errors of an estimated one: it is shifted, and hidden faces are farther
     off than visible ones.
 
@@ -102,7 +103,7 @@ def disturb_box(box: np.ndarray, rng: np.random.Generator, strength: float) -> n
     return np.sort(moved, axis=0)
 
 
-def zoom_cube(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def zoom_cube(box: np.ndarray, rng: Generator) -> np.ndarray:
     """(4, 4) scene_from_cube around a box (2, 3) of the scene frame, with the slack that a box
     known only roughly has.
     """
@@ -115,7 +116,7 @@ def coarse_volume(
     target: Tensor,
     resolution: int,
     side: float,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> Tensor:
     """(R, R, R) what the scene pass would show of an instance in its zoom cube: blurred, shifted,
     in [-1, 1].
@@ -189,14 +190,14 @@ class ShownView:
         """Numbers of the placements that the masks show."""
         return [k for k in range(len(self.view.placements)) if (self.drawn == k + 1).any()]
 
-    def estimate(self, rng: np.random.Generator, shift_instances: bool) -> DepthView:
+    def estimate(self, rng: Generator, shift_instances: bool) -> DepthView:
         """The surface that an estimator sees (``DepthEstimator``) or would (``disturb_depth``);
         the former leaves objects in their place, whatever ``shift_instances`` says.
         """
         noisy = self.relief
         if noisy is None:
             noisy = disturb_depth(self.depth, self.labels, rng, self.strength, shift_instances)
-        colours = torch.from_numpy(self.image.astype(np.float32) / 127.5 - 1.0)
+        colours = torch.from_numpy(signed(self.image))
         camera = self.view.camera
         return DepthView(
             torch.from_numpy(noisy.astype(np.float32)),
@@ -210,7 +211,7 @@ class ShownView:
 def show(
     view: View,
     library: AssetLibrary,
-    rng: np.random.Generator,
+    rng: Generator,
     rows: RowConfig,
 ) -> ShownView:
     """Another photo of a view, with errors. Draws, in this order: colours, masks, how strong the
@@ -237,7 +238,7 @@ class RowMaker:
     resolution: int
     eye: DepthEstimator | None = None  # sees ``rows.estimated`` of the views
 
-    def of(self, view: View, rng: np.random.Generator) -> Sample:
+    def of(self, view: View, rng: Generator) -> Sample:
         """All rows of one view: crops (N, 5, S, S), lifted (N, C, G, G, G), target (N, 4, R, R, R)
         float16, scene_of (N,) int64. Nothing when the masks as drawn show nothing.
         """
@@ -251,7 +252,7 @@ class RowMaker:
             rows += self._zoom_rows(shown, rng)
         return stacked(rows) if rows else {}
 
-    def _scene_rows(self, shown: ShownView, rng: np.random.Generator) -> list[Sample]:
+    def _scene_rows(self, shown: ShownView, rng: Generator) -> list[Sample]:
         """The scene branch and some instances, all in the scene's cube. Draws: errors of the depth,
         which instances, then per row whether it has a lift.
         """
@@ -267,7 +268,7 @@ class RowMaker:
             rows.append(self._row(shown, label, lifted, target, -1 if label is None else 0))
         return rows
 
-    def _zoom_rows(self, shown: ShownView, rng: np.random.Generator) -> list[Sample]:
+    def _zoom_rows(self, shown: ShownView, rng: Generator) -> list[Sample]:
         """Some instances, each in a cube of its own. Draws: errors of the depth, which instances,
         then per row its cube, whether it has a coarse volume and which, whether it has a lift.
         """
@@ -307,7 +308,7 @@ class RowMaker:
 
     def _lifted(
         self,
-        rng: np.random.Generator,
+        rng: Generator,
         shown: ShownView,
         seen: DepthView,
         scene_from_cube: np.ndarray,
