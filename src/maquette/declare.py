@@ -96,8 +96,7 @@ def option(default: Any = dataclasses.MISSING, *, help: str, **declared: Any) ->
         declared = {"kind": object, "read": str} | declared
     if "kind" not in declared:
         declared["kind"] = type(default)
-    declaration = Declaration(help=help, **declared)
-    return dataclasses.field(default=default, metadata={_KEY: declaration})
+    return dataclasses.field(default=default, metadata={_KEY: Declaration(help=help, **declared)})
 
 
 def declarations(options: type) -> dict[str, Declaration]:

@@ -24,6 +24,7 @@ from maquette.methods.base import (
 from maquette.methods.lookup import PUBLISHED, find_method
 from maquette.options import EMBEDDED, TUNING, SceneOptions
 from maquette.stages.finish import Finish
+from maquette.types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Options(SceneOptions):
         """What a method is told of the sampling."""
         return Wishes(self.seed, self.steps, self.guidance)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> JsonObject:
         """The options for provenance, the method by its name."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         for key, usual in (("precision", "auto"), ("perception", EMBEDDED)):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SHOWN = 8  # names in the short form of a scene
 WRITING = ("preview", "export")  # stages after a scene is made
 GROUND = "ground"  # what an object can stand on besides other objects
+JsonObject = dict[str, Any]
 LARGEST_COORDINATE = 1e18  # so that products of a few of them are still finite as float32
 
 

@@ -23,6 +23,7 @@ from maquette.errors import InputError
 from maquette.masks import read_masks
 from maquette.masks.read import select_masks
 from maquette.masks.write import write_masks
+from maquette.types import JsonObject
 
 OPEN = ("queued", "running")
 FINAL = ("done", "failed", "cancelled", "interrupted")
@@ -40,8 +41,6 @@ NO_PROGRESS = {
     "instance": None,
     "attempt": 1,
 }
-
-JsonObject = dict[str, Any]
 
 
 def submit(

@@ -8,7 +8,6 @@ import contextlib
 import filecmp
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from maquette.app import downloads, pictures, scene_files, uploads
 from maquette.app.downloads import Download
@@ -24,9 +23,8 @@ from maquette.errors import InputError, present
 from maquette.export.glb import glb_bytes, mesh_glb_bytes
 from maquette.options import FileSpace
 from maquette.render.preview import preview, render_scene
-from maquette.types import Scene
+from maquette.types import JsonObject, Scene
 
-JsonObject = dict[str, Any]
 # document -> edited document, changed labels
 Edit = Callable[[Fields], tuple[JsonObject, Sequence[int]]]
 

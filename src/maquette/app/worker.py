@@ -57,7 +57,7 @@ from maquette.methods.together import SharedWeights, gains_by_company, lockstep
 from maquette.options import EMBEDDED
 from maquette.pipeline import METHODS, PUBLISHED, generate, regenerate
 from maquette.recipe import Options, load_for, open_perception
-from maquette.types import Focal, Instance, SceneInput
+from maquette.types import Focal, Instance, JsonObject, SceneInput
 
 USUAL_BATCH = 8  # photos, on a graphics card
 MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
@@ -71,7 +71,6 @@ TITLES = {
     "independent": "Independent",
 }
 
-JsonObject = dict[str, Any]
 Say = Callable[..., None]
 
 
@@ -227,8 +226,7 @@ def input_of(folder: Path, source: str) -> SceneInput:
     told = folder / pictures.FOCAL
     focal = Focal(**json.loads(told.read_bytes())) if told.exists() else None
     image = pictures.read_picture(folder / "image.png")
-    given = SceneInput(image, masks, source, tuple(warnings), focal)
-    return with_known(given, folder / KNOWN)
+    return with_known(SceneInput(image, masks, source, tuple(warnings), focal), folder / KNOWN)
 
 
 def remake(request: JsonObject, models: Any, say: Say) -> None:

@@ -109,8 +109,7 @@ class ModelSet:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
                 lines.append(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}")
-        listed = "\n".join(lines)
-        digest = hashlib.sha256(listed.encode()).hexdigest()
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         other = dataclasses.replace(self)
         other._loaded.update(self._loaded)
         other._loaded[PAINTER] = Checkpoint(pipeline, PAINTER, digest, {"folder": str(folder)})

@@ -24,6 +24,7 @@ from torch import Tensor
 from maquette.containers import MemoryBudget, read_json
 from maquette.errors import CheckpointError, InputError, contained
 from maquette.output import atomic_write
+from maquette.types import JsonObject
 
 # how diffusers and transformers name the weights of a component
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -33,7 +34,7 @@ SHOWN = 3  # names of files that one message lists
 FETCH = "fetch the model again"
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
+def read_config(path: str | Path) -> JsonObject:
     """Read the object of a JSON file; CheckpointError names the file and what is wrong."""
     try:
         found = read_json(Path(path), f"{FETCH} or pass its folder", MemoryBudget())

@@ -23,17 +23,21 @@ from maquette.checkpoints.catalogue import hub_folder
 from maquette.checkpoints.depth_networks import loaded
 from maquette.checkpoints.layouts import read_config
 from maquette.errors import CheckpointError, InputError
+from maquette.geometry.boxes import box_iou
 from maquette.masks.propose import (
     Click,
     MaskProposer,
     PhotoMasks,
     PixelBox,
+    Rectangle,
     check_box,
     without_overlap,
 )
 from maquette.masks.segment import ByColour
 from maquette.photos.pixels import Size
 from maquette.types import InstanceMask
+
+NamedBox = tuple[Rectangle, str, float]  # with its name and score
 
 COLOUR = "colour"  # the name of the proposer that needs no weights
 POINTING = ("sam2", "sam2_video", "edgetam", "edgetam_video", "sam3_tracker", "sam3_video")
@@ -108,7 +112,7 @@ def _boxes_of(
     processor: Any,
     photo: np.ndarray,
     words: Sequence[str],
-) -> list[tuple[tuple[float, float, float, float], str]]:
+) -> list[tuple[Rectangle, str]]:
     given = processor(
         images=[photo],
         text=[list(words)],
@@ -131,23 +135,15 @@ def _boxes_of(
 
 
 def _apart(
-    found: Sequence[tuple[tuple[float, float, float, float], str, float]],
-) -> Iterator[tuple[tuple[float, float, float, float], str, float]]:
+    found: Sequence[NamedBox],
+) -> Iterator[NamedBox]:
     """Boxes with names and scores, the best first, without those of the same object."""
     taken: list[np.ndarray] = []
     for box, name, score in sorted(found, key=lambda one: -one[2]):
-        here = np.array(box)
-        if all(_box_overlap(here, other) < SAME for other in taken):
+        here = np.array(box).reshape(2, 2)
+        if all(box_iou(here, other) < SAME for other in taken):
             taken.append(here)
             yield box, name, score
-
-
-def _box_overlap(one: np.ndarray, other: np.ndarray) -> float:
-    low = np.maximum(one[:2], other[:2])
-    high = np.minimum(one[2:], other[2:])
-    both = float(np.prod((high - low).clip(0)))
-    areas = [float(np.prod(box[2:] - box[:2])) for box in (one, other)]
-    return both / max(sum(areas) - both, 1e-9)
 
 
 def _kind(folder: Path) -> str:
@@ -188,8 +184,7 @@ class Pointed:
     @cached_property
     def _embedding(self) -> list[Tensor]:
         colours = torch.from_numpy(self.image).permute(2, 0, 1)[None].float() / 255
-        square = (self.side, self.side)
-        small = F.interpolate(colours, square, mode="bilinear", antialias=True)
+        small = F.interpolate(colours, (self.side, self.side), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
         with torch.no_grad():
             pixels = ((small - mean) / std).to(self.network.device)

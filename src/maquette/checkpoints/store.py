@@ -35,6 +35,7 @@ from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.nn.layers import of_kind
 from maquette.output import atomic_write
+from maquette.types import JsonObject
 
 TRAIN_AGAIN = "fetch or train it again"
 
@@ -60,7 +61,7 @@ class Checkpoint:
     model: nn.Module | ImagePrior  # in eval mode, float32, on the CPU
     kind: str
     sha256: str  # of the file
-    metadata: dict[str, Any] = field(default_factory=dict)  # steps, data, compute, scores, ...
+    metadata: JsonObject = field(default_factory=dict)  # steps, data, compute, scores, ...
 
 
 def _decode(config_class: type, values: dict[str, Any]) -> Any:
@@ -89,7 +90,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 def save_model(
     path: str | Path,
     model: nn.Module,
-    metadata: dict[str, Any] | None = None,
+    metadata: JsonObject | None = None,
     half: bool = True,
     base: Checkpoint | None = None,
 ) -> Path:
@@ -179,7 +180,7 @@ def kind_of(path: str | Path) -> str:
     return _header(path).get("kind", "?")
 
 
-def describe_file(path: str | Path) -> dict[str, Any]:
+def describe_file(path: str | Path) -> JsonObject:
     """Kind and configuration of a weights file, from its header alone, as JSON. Raises
     CheckpointError.
     """

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import bounding_box, longest_side
 
 MANIFEST = "manifest.csv"
 _STEPS = 65535  # positions are stored as fractions of the unit cube in 16 bits
@@ -121,6 +122,11 @@ def attributed(path: Path, row: dict[str, str]) -> AssetFile:
     source = row.get("source") or row.get("source_repo") or ""
     licence = row.get("licence") or row.get("license") or ""
     return AssetFile(path, source, licence, row.get("extent_unit") == "m")
+
+
+def normalised(vertices: np.ndarray) -> np.ndarray:
+    """Vertices in the frame of an asset: its box centred, its longest side 1."""
+    return (vertices - bounding_box(vertices).mean(0)) / longest_side(vertices)
 
 
 def weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

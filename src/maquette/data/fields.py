@@ -22,6 +22,7 @@ from maquette.data.assets import Asset, weld
 from maquette.data.orientation import libigl, orient
 from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import unit_vectors
+from maquette.photos.pixels import nearest_inside
 
 FIELD_RESOLUTION = 64
 FIELD_EXTENT = 1.125  # side of the grid's cube; the asset's longest side is 1
@@ -110,11 +111,8 @@ def _closest_points(mesh: _WeldedMesh) -> _Closest:
     cells = grid_points()
     band = _band_cells(mesh)
     _, face, point = mesh.closest(cells[band])
-    i, j, k = ndimage.distance_transform_edt(
-        ~band.reshape(_CUBE), return_distances=False, return_indices=True
-    )
     number = (np.cumsum(band) - 1).reshape(_CUBE)
-    of_cell = number[i, j, k].reshape(-1)
+    of_cell = number[nearest_inside(band.reshape(_CUBE))].reshape(-1)
     return _Closest(face, point, of_cell, np.linalg.norm(cells - point[of_cell], axis=1))
 
 

@@ -33,6 +33,7 @@ from maquette.execute.pool import HERE, Engine, in_order, keep_opencv_to, proces
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
 from maquette.execute.store import kept_here, mirrored, place
+from maquette.types import JsonObject
 
 Progress = Callable[[int, int], None]  # finished, total
 
@@ -74,7 +75,7 @@ class AssetLibrary:
     """Finished assets of a library folder; arrays are read-only views of memory-mapped files."""
 
     folder: Path
-    rows: tuple[dict[str, Any], ...]  # the index
+    rows: tuple[JsonObject, ...]  # the index
     _maps: dict[str, np.ndarray] = field(init=False, repr=False)  # the files, by name
 
     @classmethod
@@ -248,7 +249,7 @@ def incomplete(library: AssetLibrary) -> dict[str, str]:
     return {row["name"]: "; ".join(row["lacks"]) for row in library.rows if "lacks" in row}
 
 
-def _settled(root: Path) -> Iterator[dict[str, Any]]:
+def _settled(root: Path) -> Iterator[JsonObject]:
     """The lines of failed assets that are not tried again."""
     return (row for row in _read_lines(root / _FAILED) if not row.get("again"))
 
@@ -306,7 +307,7 @@ def _compute(source: AssetSource, fields: bool) -> _Computed | str:
 
 def _prepare(
     root: Path,
-    done: list[dict[str, Any]],
+    done: list[JsonObject],
     capacity: int,
     fields: bool,
 ) -> None:
@@ -344,10 +345,10 @@ def _opened(path: Path) -> BinaryIO:
 
 def _write_row(
     root: Path,
-    done: list[dict[str, Any]],
+    done: list[JsonObject],
     asset: Asset,
     fields: AssetField | None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Store one asset and its field behind those that are done; its line in the index comes last
     and makes it valid.
     """
@@ -372,13 +373,13 @@ def _write_row(
     return line
 
 
-def _append_line(path: Path, line: dict[str, Any]) -> None:
+def _append_line(path: Path, line: JsonObject) -> None:
     """One JSON object more, on a line of its own."""
     with path.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
 
 
-def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
+def _read_lines(path: Path) -> Iterator[JsonObject]:
     """Lines of a .jsonl file that may be missing; a last line without its end was torn by an
     interruption.
     """

@@ -21,7 +21,6 @@ import io
 import math
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -44,6 +43,7 @@ from maquette.types import (
     GivenGeometry,
     Instance,
     InstanceMask,
+    JsonObject,
     Scene,
     SceneInput,
     ShapeEstimate,
@@ -170,7 +170,7 @@ def _check(scene: Scene) -> None:
         check_faces(np.asarray(mesh.faces), len(mesh.vertices), name)
 
 
-def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
+def _scene_record(scene: Scene, files: NewFiles) -> JsonObject:
     from maquette import __version__
 
     record = {"format": FORMAT, "version": VERSION, "generator": f"maquette {__version__}"}
@@ -196,7 +196,7 @@ def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
     return record
 
 
-def _camera_record(camera: Camera) -> dict[str, Any]:
+def _camera_record(camera: Camera) -> JsonObject:
     return {
         "convention": "opencv",
         "width": camera.width,
@@ -206,7 +206,7 @@ def _camera_record(camera: Camera) -> dict[str, Any]:
     }
 
 
-def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
+def _instance_record(instance: Instance, files: NewFiles) -> JsonObject:
     stem = f"instance_{int(instance.label)}"
     record = {
         "label": instance.label,
@@ -231,7 +231,7 @@ def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
     return record
 
 
-def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> dict[str, Any]:
+def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> JsonObject:
     appearance = appearance_of(mesh)
     texture = None
     if appearance.image is not None:
@@ -243,9 +243,9 @@ def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> dict[str,
     return {"mesh": files.take(stem, ".ply", content), "texture": texture}
 
 
-def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
+def _input_record(given: SceneInput, files: NewFiles) -> JsonObject:
     photo = files.take("photo", ".png", _photo_bytes(given.image))
-    record: dict[str, Any] = {
+    record: JsonObject = {
         "photo": photo,
         "source": given.source,
         "warnings": given.warnings,
@@ -258,7 +258,7 @@ def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
     return record
 
 
-def _geometry_record(known: GivenGeometry, files: NewFiles) -> dict[str, Any]:
+def _geometry_record(known: GivenGeometry, files: NewFiles) -> JsonObject:
     depth = None
     if known.depth is not None:
         depth = files.take("depth", ".npz", npz_bytes({"depth": known.depth}, "the known depth"))
@@ -271,7 +271,7 @@ def _geometry_record(known: GivenGeometry, files: NewFiles) -> dict[str, Any]:
     }
 
 
-def _mask_record(mask: InstanceMask, files: NewFiles) -> dict[str, Any]:
+def _mask_record(mask: InstanceMask, files: NewFiles) -> JsonObject:
     stem = f"mask_{int(mask.label)}"
     picture = files.take(stem, ".png", png_bytes(Image.fromarray(mask.mask)))
     return {

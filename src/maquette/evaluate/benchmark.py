@@ -51,7 +51,7 @@ from maquette.execute.share import require_all
 from maquette.export.glb import write_glb
 from maquette.export.read import load_named_meshes
 from maquette.output import writable_folder
-from maquette.types import Scene
+from maquette.types import JsonObject, Scene
 
 Progress = Callable[[str, int, int], None]  # stage, done, of
 SEED = 0  # of the surface samples of every score
@@ -379,8 +379,7 @@ def _score_one(scoring: _Scoring, missed: str = "") -> None:
         result = scored(meshes)
     seen = dict.fromkeys(SEEN, math.nan)
     if case.camera is not None:
-        masks = case.scene_input.masks
-        seen["silhouette"] = mean_silhouette_iou(meshes, masks, case.camera)
+        seen["silhouette"] = mean_silhouette_iou(meshes, case.scene_input.masks, case.camera)
         seen["l_align"] = surface_alignment(meshes, case.truth, case.camera)
     scores = {**result.to_dict(), **seen}
     request = None if missed else scoring.request()
@@ -464,7 +463,7 @@ def _known_numbers(values: Mapping[str, Any], names: Iterable[str]) -> dict[str,
     return {name: math.nan if value is None else float(value) for name, value in found.items()}
 
 
-def _object_rows(scoring: _Scoring) -> list[dict[str, Any]]:
+def _object_rows(scoring: _Scoring) -> list[JsonObject]:
     """The same, a row an object, with what made it hard."""
     values = finished(scoring.file)["score"]
     listed = read_objects(scoring.folder.scene(scoring.scene))["objects"]

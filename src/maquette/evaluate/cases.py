@@ -36,7 +36,7 @@ from maquette.masks.write import write_masks
 from maquette.output import atomic_folder
 from maquette.render.preview import orbit_cameras
 from maquette.stages.place import ground_height, place
-from maquette.types import Camera, Focal, Scene, SceneInput
+from maquette.types import Camera, Focal, JsonObject, Scene, SceneInput
 
 PHOTO = "photo.png"
 MASKS = "masks.png"
@@ -63,7 +63,7 @@ class Case:
         """Name of the set."""
         return set_of(self.name)
 
-    def objects(self) -> list[dict[str, Any]]:
+    def objects(self) -> list[JsonObject]:
         """Label, name, share of the picture and hidden share of every object."""
         listed = []
         for mask in self.scene_input.masks:

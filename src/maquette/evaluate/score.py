@@ -13,7 +13,6 @@ import dataclasses
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -55,10 +54,10 @@ from maquette.geometry.cameras import project
 from maquette.geometry.oriented_boxes import smallest_yaw_box
 from maquette.geometry.transforms import scale_of, similarity
 from maquette.options.benchmark import EXTRAS
-from maquette.types import Camera
+from maquette.types import Camera, JsonObject
 
 # Numbers by field of a score; which fields, only the protocol and what is wanted say.
-ByField = dict[str, Any]
+ByField = JsonObject
 # Averaged over a scene's true objects, always and where they were measured.
 OBJECT_MEANS = ("cd_o", "f_o", "iou_b", "cd_o_raw", "f_o_raw", "iou_b_raw", "normals")
 OBJECT_EXTRAS = ("add_s", "icp_rotation", "emd", "iou_obb", "iou_v")
@@ -135,7 +134,7 @@ class SceneScore:
     displacement: float | None = None  # metres, mean of the same samples after all that time
     peak_energy: float | None = None  # J/kg
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Nested dicts, lists and JSON scalars."""
         return dataclasses.asdict(self)
 
@@ -282,8 +281,7 @@ def _sampled(meshes: Meshes, role: str, terms: _Terms) -> Surfaces:
         counts = [max(protocol.points, count) for count in shares(areas, protocol.scene_points)]
     surfaces = {}
     for (name, mesh), count in zip(meshes.items(), counts):
-        rng = stream(terms.seed, role, name)
-        surface = sample_mesh(mesh, count, rng, terms.unit_from_world)
+        surface = sample_mesh(mesh, count, stream(terms.seed, role, name), terms.unit_from_world)
         if terms.camera is None:
             surfaces[name] = surface
             continue

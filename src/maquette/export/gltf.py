@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.types import check_unicode
+from maquette.types import JsonObject, check_unicode
 
 ARRAY_BUFFER = 34962
 ELEMENT_ARRAY_BUFFER = 34963
@@ -156,7 +156,7 @@ class GltfFile:
         return HEADER.pack(b"glTF", 2, HEADER.size + len(chunks)) + chunks
 
 
-def read_header(file: BinaryIO) -> dict[str, Any]:
+def read_header(file: BinaryIO) -> JsonObject:
     """The JSON of an opened .glb or .gltf file. ValueError when it is neither."""
     start = file.read(HEADER.size + CHUNK_HEADER.size)
     if start[:4] != b"glTF":

@@ -18,6 +18,7 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.export.gltf import COMPONENT_TYPES, GltfFile
 from maquette.export.gltf_source import DTYPES, PACKED, GltfSource, as_floats
+from maquette.types import JsonObject
 
 DRACO = "KHR_draco_mesh_compression"
 QUANTIZED = "KHR_mesh_quantization"
@@ -43,8 +44,6 @@ STRIP = 5
 FAN = 6
 PLACES = ("TRANSLATION", "ROTATION", "SCALE")  # of instances on the graphics card
 KEPT = ("samplers", "cameras")  # written as they are
-
-JsonObject = dict[str, Any]
 
 
 def is_plain(header: JsonObject) -> bool:

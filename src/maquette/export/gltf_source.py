@@ -19,6 +19,7 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.export.gltf import CHUNK_HEADER, COLUMNS, COMPONENT_TYPES, HEADER
 from maquette.export.meshopt import unpack
+from maquette.types import JsonObject
 
 PACKED = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in COMPONENT_TYPES.items()}
@@ -26,8 +27,6 @@ KTX2_MAGIC = b"\xabKTX 20\xbb"
 WHITE_PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4//8/AAX+Av4zEpUUAAAAAElFTkSuQmCC"
 )
-
-JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +88,7 @@ class GltfSource:
             start = accessor.get("byteOffset", 0)
             packed = shape[1] * dtype.itemsize
             content = self.view(accessor["bufferView"])
-            stride = view.get("byteStride", packed)
-            strides = (stride, dtype.itemsize)
+            strides = (view.get("byteStride", packed), dtype.itemsize)
             values = np.ndarray(shape, dtype, content, start, strides).copy()
         sparse = accessor.get("sparse")
         if sparse is not None:

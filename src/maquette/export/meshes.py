@@ -22,7 +22,7 @@ from maquette.document.appearance import (
 )
 from maquette.document.ply import PlyMesh, encode_ply
 from maquette.errors import present
-from maquette.geometry.transforms import transform_points
+from maquette.geometry.transforms import transform_points, unit_vectors
 from maquette.output import write_files
 from maquette.types import Instance, Scene, check_faces, check_unicode
 
@@ -80,9 +80,8 @@ def write_stl(scene: Scene, path: Path) -> None:
     triangles = np.concatenate([np.zeros((0, 3, 3)), *corners])
     edges = triangles[:, 1:] - triangles[:, :1]
     normals = np.cross(edges[:, 0], edges[:, 1])
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     facets = np.zeros(len(triangles), dtype=STL_FACET)
-    facets["normal"] = normals / np.maximum(lengths, 1e-30)
+    facets["normal"] = unit_vectors(normals)
     facets["corners"] = triangles
     count = np.array(len(facets), "<u4")
     write_files({path: STL_HEADER + count.tobytes() + facets.tobytes()})

@@ -75,8 +75,7 @@ def obj_of_triangles(content: bytes) -> bytes | None:
     lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
     if is_odd:
         lines = _plain_lines(lines)
-    vertices = _count_forward(lines)
-    changed = _cut_faces(lines, vertices)
+    changed = _cut_faces(lines, _count_forward(lines))
     return b"\n".join(lines) if changed or has_back or is_odd else None
 
 

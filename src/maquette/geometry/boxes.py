@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, Real
 
 from maquette.geometry.transforms import Transform, similarity
 
+UNIT_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+
 
 def bounding_box(points: Real[np.ndarray, "N D"]) -> Real[np.ndarray, "2 D"]:
     """Box of points; N >= 1."""
@@ -29,7 +31,7 @@ def pixel_box(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
-def box_iou(a: Real[np.ndarray, "2 3"], b: Real[np.ndarray, "2 3"]) -> float:
+def box_iou(a: Real[np.ndarray, "2 D"], b: Real[np.ndarray, "2 D"]) -> float:
     """Volume of the intersection over volume of the union of two boxes (2, 3); 0 for two empty
     boxes.
     """
@@ -48,5 +50,5 @@ def scene_from_world(
     """Similarity that turns by ``yaw``, centres ``box`` (already in turned axes) and
     makes its longest side 1.
     """
-    scale = 1.0 / max(float((box[1] - box[0]).max()), 1e-9)
+    scale = 1.0 / max(longest_side(box), 1e-9)
     return similarity(scale, yaw, -scale * box.mean(0))

@@ -26,6 +26,11 @@ def proper(faces: np.ndarray) -> np.ndarray:
     return faces[(faces != np.roll(faces, 1, axis=1)).all(1)]
 
 
+def sums_at(index: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """(count, C): at each number the sum of those rows (N, C) whose index (N,) it is."""
+    return np.stack([np.bincount(index, column, count) for column in rows.T], axis=1)
+
+
 def without_unused(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The vertices that faces (F, 3) name, and the faces with their new numbers."""
     used, renumbered = np.unique(faces, return_inverse=True)

@@ -18,6 +18,8 @@ import numba
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from maquette.geometry.transforms import Points
+
 LEAF = 8  # most points in a leaf
 STACK = 128  # deeper than any tree of this layout can push
 
@@ -35,7 +37,7 @@ class PointTree:
     boxes: Float64[np.ndarray, "nodes 6"]  # 2 K - 1: lower and upper corner of each node
 
 
-def build_tree(points: Float[np.ndarray, "N 3"]) -> PointTree:
+def build_tree(points: Points) -> PointTree:
     """Index points, N >= 1."""
     points = np.ascontiguousarray(points, dtype=np.float64)
     levels = max(0, int(np.ceil(np.log2(len(points) / LEAF))))
@@ -44,7 +46,7 @@ def build_tree(points: Float[np.ndarray, "N 3"]) -> PointTree:
     return PointTree(points, order, ordered, starts, _boxes(ordered, starts, levels))
 
 
-def as_tree(cloud: Float[np.ndarray, "N 3"] | PointTree) -> PointTree:
+def as_tree(cloud: Points | PointTree) -> PointTree:
     """Index points unless that has been done."""
     return cloud if isinstance(cloud, PointTree) else build_tree(cloud)
 

@@ -16,7 +16,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
-from maquette.geometry.transforms import rotation_y
+from maquette.geometry.transforms import Points, rotation_y
 
 # Corners of each side, in order round it.
 FACES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
@@ -38,9 +38,7 @@ class OrientedBox:
         return float(np.prod(self.sides))
 
     @classmethod
-    def around(
-        cls, points: Float[np.ndarray, "N 3"], rotation: Float[np.ndarray, "3 3"]
-    ) -> OrientedBox:
+    def around(cls, points: Points, rotation: Float[np.ndarray, "3 3"]) -> OrientedBox:
         """The smallest box of this rotation around points."""
         box = bounding_box(points @ rotation)
         return cls(rotation @ box.mean(0), np.ptp(box, axis=0), rotation)
@@ -174,14 +172,14 @@ def _ordered(points: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return points[np.argsort(np.arctan2(spokes @ second, spokes @ first), kind="stable")]
 
 
-def smallest_yaw_box(points: Float[np.ndarray, "N 3"]) -> OrientedBox:
+def smallest_yaw_box(points: Points) -> OrientedBox:
     """The smallest box with a vertical (+Y) axis around points (N, 3): one side lies along an edge
     of the hull seen from above.
     """
     return OrientedBox.around(points, rotation_y(-_rectangle_angle(points[:, [0, 2]])))
 
 
-def smallest_box(points: Float[np.ndarray, "N 3"]) -> OrientedBox:
+def smallest_box(points: Points) -> OrientedBox:
     """A small box in any rotation, found by descent: candidates with a side on a face of the convex
     hull and another along its edge, the best of which are turned about their own axes in turn, each
     time to the smallest rectangle, until nothing shrinks.
@@ -199,8 +197,7 @@ def smallest_box(points: Float[np.ndarray, "N 3"]) -> OrientedBox:
     volumes = np.concatenate([np.ptp(chunk @ corners.T, axis=2).prod(1) for chunk in chunks])
     best = np.argsort(volumes, kind="stable")[:DESCENTS]
     shrunk = [_shrunk(axes[number].T, corners) for number in best]
-    rotation = min(shrunk, key=lambda turned: _extent(turned, corners))
-    return OrientedBox.around(corners, rotation)
+    return OrientedBox.around(corners, min(shrunk, key=lambda turned: _extent(turned, corners)))
 
 
 def _axes_on_faces(hull: ConvexHull) -> np.ndarray:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Real
 
+Points = Float[np.ndarray, "N 3"]
+
 Transform = Float[np.ndarray, "4 4"]  # a_from_b, of column vectors
 
 

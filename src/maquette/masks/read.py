@@ -28,10 +28,12 @@ from maquette.masks.arrays import (
 )
 from maquette.masks.documents import SUFFIXES as DOCUMENTS
 from maquette.masks.documents import Reading, masks_from_document, masks_from_file
-from maquette.masks.labels import MAX_INSTANCES, read_label_picture
+from maquette.masks.labels import MAX_INSTANCES, Masks, read_label_picture
 from maquette.photos.pixels import Size, resize_mask, shown
 from maquette.photos.read import describe_source, open_image, read_pages
 from maquette.types import InstanceMask
+
+GivenNames = Mapping[int, str] | Sequence[str]  # by label, or in the order of the labels
 
 MOST_WARNINGS = 50
 STACK_AXES = 3  # of several masks in one array, at least
@@ -44,7 +46,7 @@ MaskSource = Any
 class MaskReading(NamedTuple):
     """Masks and what reading them had to put right."""
 
-    masks: tuple[InstanceMask, ...]
+    masks: Masks
     warnings: tuple[str, ...]
 
 
@@ -52,9 +54,9 @@ def read_masks(
     source: MaskSource,
     image_size: Size | None = None,
     *,
-    names: Mapping[int, str] | Sequence[str] | None = None,
+    names: GivenNames | None = None,
     image_name: str | None = None,
-) -> tuple[InstanceMask, ...]:
+) -> Masks:
     """Read instance masks, in ascending order of their labels; see ``load_masks``."""
     return load_masks(source, image_size, names=names, image_name=image_name).masks
 
@@ -64,7 +66,7 @@ def load_masks(
     image_size: Size | None = None,
     *,
     target_size: Size | None = None,
-    names: Mapping[int, str] | Sequence[str] | None = None,
+    names: GivenNames | None = None,
     image_name: str | None = None,
 ) -> MaskReading:
     """Read instance masks and report what had to be put right.
@@ -87,7 +89,7 @@ def _loaded(
     source: MaskSource,
     reading: Reading,
     target_size: Size | None,
-    names: Mapping[int, str] | Sequence[str] | None,
+    names: GivenNames | None,
 ) -> MaskReading:
     name = reading.name
     warnings = reading.warnings
@@ -250,7 +252,7 @@ def _fitted(
     return replace(instance, mask=resize_mask(instance.mask, target_size))
 
 
-def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
+def _check_result(masks: Masks, name: str) -> None:
     if not masks:
         raise InputError(f"{name}: has no object: all masks are empty; mark at least one")
     first = masks[0]
@@ -266,9 +268,7 @@ def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
         )
 
 
-def _renamed(
-    masks: tuple[InstanceMask, ...], names: Mapping[int, str] | Sequence[str] | None
-) -> tuple[InstanceMask, ...]:
+def _renamed(masks: Masks, names: GivenNames | None) -> Masks:
     if names is None:
         return masks
     if not isinstance(names, Mapping):
@@ -296,9 +296,7 @@ def _called(name: str) -> str:
     return f" ({name})" if name else ""
 
 
-def select_masks(
-    masks: Iterable[InstanceMask], only: Iterable[int | str]
-) -> tuple[InstanceMask, ...]:
+def select_masks(masks: Iterable[InstanceMask], only: Iterable[int | str]) -> Masks:
     """Keep the masks whose label or name is in ``only``; InputError names what there is when
     something is unknown.
     """

@@ -9,12 +9,12 @@ groups of 5 bits, low group first, each as one printable character from code 48 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from maquette.errors import InputError
 from maquette.photos.pixels import shown
+from maquette.types import JsonObject
 
 
 def decode_rle(
@@ -43,7 +43,7 @@ def decode_rle(
     return columns.T.copy()
 
 
-def encode_rle(mask: np.ndarray) -> dict[str, Any]:
+def encode_rle(mask: np.ndarray) -> JsonObject:
     """Encode a mask (H, W) bool as ``{"size": [H, W], "counts": compressed string}``."""
     flat = mask.T.ravel()
     starts = np.flatnonzero(np.diff(flat)) + 1

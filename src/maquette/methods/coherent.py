@@ -197,8 +197,7 @@ def imagine_coherent(
     unseen = torch.ones(count, dtype=torch.bool)
     sight = camera_sight(camera, nothing, nothing).unseen(unseen).to(models.device)
     tokens = models.generator.config.picture.tokens + 1  # the cues are one more
-    width = models.scene.config.context_width
-    context = torch.zeros(count, tokens, width, device=models.device)
+    context = torch.zeros(count, tokens, models.scene.config.context_width, device=models.device)
     noise = _noise(models, labels, replace(sampling, temperature=1.0))
     made = models.scene.sample(context, (count,), noise, sampling.steps)
     return volumes_of(models, made, sight, labels, sampling.seed)

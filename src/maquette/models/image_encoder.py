@@ -228,8 +228,7 @@ class GeometryNet(nn.Module):
         if self.layout is not None and labels is not None:
             count = int(labels.max()) if count is None else count
             if count:
-                points = lift_points(depth, camera)
-                boxes = self.layout(h, tokens, points, camera, labels, count)
+                boxes = self.layout(h, tokens, lift_points(depth, camera), camera, labels, count)
         latitude = None
         if self.latitude is not None:
             side = picture.shape[-1] // 2 ** len(self.config.widths)

@@ -151,8 +151,7 @@ class SegmenterNet(nn.Module):
         self.levels: Layers[Level] = Layers()
         for channels, width in zip(seen, widths):
             self.levels.append(Level(channels, width, compares=channels != seen[0]))
-        norm = nn.GroupNorm(GROUPS, deepest)
-        self.deepest = nn.Sequential(norm, nn.Conv2d(deepest, coarse, 1))
+        self.deepest = nn.Sequential(nn.GroupNorm(GROUPS, deepest), nn.Conv2d(deepest, coarse, 1))
         self.blocks = repeated(config.blocks, TransformerBlock, coarse, config.heads)
         self.quality = nn.Sequential(nn.LayerNorm(coarse), nn.Linear(coarse, 1))
         pairs = list(zip(widths[:-1], widths[1:]))
@@ -199,6 +198,5 @@ class SegmenterNet(nn.Module):
         h = to_grid(tokens, size)
         steps = list(zip(finer, self.up, self.draw))
         for level, up, draw in reversed(steps):
-            enlarged = F.interpolate(up(h), scale_factor=2.0, mode="bilinear")
-            h = draw(level + enlarged)
+            h = draw(level + F.interpolate(up(h), scale_factor=2.0, mode="bilinear"))
         return h, tokens

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 WORKING_SIDE = 2048  # pixels; more detail than any model here can use
 # relative; masks made on a reduced copy of the photo differ by the rounding of its sides
@@ -48,6 +49,14 @@ def connected_parts(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray
         mask.astype(np.uint8), connectivity=connectivity
     )
     return number, stats[:, cv2.CC_STAT_AREA]
+
+
+def nearest_inside(inside: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of every cell of a mask the index of the nearest cell inside, an array per axis."""
+    outside = ~inside
+    return tuple(
+        ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
+    )
 
 
 def working_size(size: Size, max_side: int = WORKING_SIDE) -> Size:

@@ -129,9 +129,7 @@ def preview(scene: Scene, tile_height: int = 320) -> np.ndarray:
     """
     scene = scene.visible()
     stage = _stage(scene, SHEET_DIRECTIONS)
-    aspect = float(np.clip(scene.camera.width / scene.camera.height, 0.75, 1.6))
-    width = round(aspect * tile_height)
-    height = tile_height
+    width, height = _tile_size(scene.camera, tile_height)
     front = -azimuth_of(scene.camera)
     azimuths = [front + np.deg2rad(turn) for _, turn in TURNS]
     cameras = orbit_cameras(stage.mesh.vertices, azimuths, width, height)
@@ -166,9 +164,7 @@ def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarra
             f"{len(scenes)} scenes{'' if first is None else ', the first without its photo'}; "
             "expected at least one, made from a photo"
         )
-    aspect = float(np.clip(first.camera.width / first.camera.height, 0.75, 1.6))
-    width = round(aspect * tile_height)
-    height = tile_height
+    width, height = _tile_size(first.camera, tile_height)
     above, below = ([tile] for tile in _input_tiles(first.input, width, height))
     for name, scene in scenes.items():
         stage = _stage(scene.visible())
@@ -188,6 +184,11 @@ def _stage(scene: Scene, directions: int = 64) -> _Stage:
     ground = min(scene.ground_height, lowest)
     sky = shadow_maps(mesh.vertices, mesh.faces, dome(directions), 128)
     return _Stage(mesh, vertex_normals(mesh.vertices, mesh.faces), ground, sky)
+
+
+def _tile_size(camera: Camera, height: int) -> tuple[int, int]:
+    aspect = float(np.clip(camera.width / camera.height, 0.75, 1.6))
+    return round(aspect * height), height
 
 
 def _tile(stage: _Stage, camera: Camera) -> Image.Image:

@@ -14,7 +14,7 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.geometry.cameras import resized
 from maquette.render.assemble import assemble
-from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
+from maquette.render.rasterize import checked_mesh, draw, picked, pixel_from_world
 from maquette.types import Camera, Instance, InstanceMask, Scene
 
 
@@ -39,7 +39,7 @@ def instance_silhouettes(
     face = _visible_faces(mesh.vertices, mesh.faces, camera)
     # face -1, nothing, reads the appended last elements
     labels = np.array([i.label for i in instances] + [0], np.int32)
-    return labels[np.append(mesh.face_instance, np.int32(-1))[face]]
+    return labels[picked(mesh.face_instance, face)]
 
 
 def silhouettes_alone(

@@ -23,6 +23,8 @@ from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import sample_volume
 from maquette.stages.lift import CHUNK, Models
 
+VerticesAndFaces = tuple[np.ndarray, np.ndarray]
+
 # half steps over the steps and fringes of the grid; docs/log.md has what they do to the scores
 SMOOTHING = 20
 TOWARDS, AWAY = 0.5, 0.53  # steps
@@ -96,9 +98,7 @@ def smoothed(vertices: np.ndarray, faces: np.ndarray, rounds: int) -> np.ndarray
     return vertices
 
 
-def simplified(
-    vertices: np.ndarray, faces: np.ndarray, triangles: int
-) -> tuple[np.ndarray, np.ndarray]:
+def simplified(vertices: np.ndarray, faces: np.ndarray, triangles: int) -> VerticesAndFaces:
     """A surface of about so many triangles at most, by quadric edge collapse (Garland and Heckbert,
     1997). It stays closed.
     """
@@ -115,28 +115,31 @@ def simplified(
     return _without_fins(points * size, fewer)
 
 
-def _without_fins(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _without_fins(vertices: np.ndarray, faces: np.ndarray) -> VerticesAndFaces:
     """A collapsed surface without the few triangles back to back that a hole leaves when it closes:
     they hang together with the rest by corners only.
     """
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     part = trimesh.graph.connected_component_labels(mesh.face_adjacency, len(faces))
-    area = np.bincount(part, mesh.area_faces)
+    return _larger_parts(vertices, faces, part, mesh.area_faces)
+
+
+def _larger_parts(
+    vertices: np.ndarray, faces: np.ndarray, part: np.ndarray, areas: np.ndarray
+) -> VerticesAndFaces:
+    """Leave out parts of little area; the part and the area of each face are given."""
+    area = np.bincount(part, areas)
     kept = faces[area[part] >= MIN_COMPONENT * area.max()]
     vertices, faces = without_unused(vertices, kept)
     return vertices, faces.astype(np.int32)
 
 
-def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> VerticesAndFaces:
     """Remove connected components with little area compared with the largest; unused vertices go
     too.
     """
     component = components(edges_of(faces), len(vertices))
     if not component.any():
         return vertices, faces
-    area = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
-    part = component[faces[:, 0]]
-    total = np.bincount(part, area)
-    kept = faces[total[part] >= MIN_COMPONENT * total.max()]
-    vertices, faces = without_unused(vertices, kept)
-    return vertices, faces.astype(np.int32)
+    areas = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
+    return _larger_parts(vertices, faces, component[faces[:, 0]], areas)

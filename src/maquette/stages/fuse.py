@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from maquette.geometry.boxes import bounding_box
+from maquette.geometry.boxes import UNIT_CORNERS, bounding_box
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
@@ -37,7 +37,6 @@ from maquette.stages.thin import ThinParts, thin_parts
 from maquette.types import Camera
 
 RESOLUTION = 128  # cells of a fused field along each side
-CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 NOTHING = 0.9  # from this value on a generated field says that nothing is near
 LARGEST_REACH = 64  # pixels
 COARSE = 32  # cells along each side, from which it follows where the photo is asked
@@ -184,7 +183,7 @@ def fused_field(
 
 
 def _witness(perception: Perception, label: int, scene_from_cube: np.ndarray) -> Witness:
-    corners = transform_points(scene_from_cube, CORNERS)
+    corners = transform_points(scene_from_cube, UNIT_CORNERS)
     window = closeup(perception, label, PIXELS, _box_in_photo(perception.camera, corners))
     inwards = window.inwards()
     measured = perception.given_depth is not None
@@ -200,8 +199,7 @@ def _held_to_photo(fine: Tensor, witness: Witness) -> tuple[np.ndarray, np.ndarr
     field = fine.numpy().copy()
     outside, near = (_finer(part) for part in _coarse_look(witness, fine))
     field[outside] = 1.0
-    cells = np.argwhere(near)
-    seen = witness.see(_position(cells))
+    seen = witness.see(_position(np.argwhere(near)))
     behind = np.where(seen.slim, -seen.gap - seen.thickness, -1.0)
     carved = np.maximum.reduce([field[near], seen.hull, seen.front, behind])
     field[near] = np.minimum(carved, np.maximum(seen.shell, seen.hull)).clip(-1, 1)

@@ -16,6 +16,7 @@ from maquette.geometry.cameras import intrinsics_from_focal
 from maquette.geometry.ground import ground_down
 from maquette.geometry.transforms import similarity
 from maquette.models.conditioning import Picture, centre_depth
+from maquette.photos.pixels import nearest_inside
 from maquette.stages.frame import LOW_WEIGHTS, NEARER, DepthPicture, best, shown_labels
 from maquette.types import GROUND, Camera, GivenGeometry, Support
 
@@ -187,9 +188,7 @@ def _on_photo(depth: np.ndarray, picture: Picture, shape: tuple[int, ...]) -> np
     """(H, W) a letterboxed depth map at the photo's pixels; between pixels of one object it is
     continuous, for it is filled from the nearest object's pixel first.
     """
-    there = picture.labels > 0
-    nearest = ndimage.distance_transform_edt(~there, return_distances=False, return_indices=True)
-    whole = np.log(depth[tuple(nearest)])
+    whole = np.log(depth[nearest_inside(picture.labels > 0)])
     height, width = shape
     x, y = _places(width, height, picture)
     grid = np.stack(np.meshgrid(y - 0.5, x - 0.5, indexing="ij"))
@@ -258,8 +257,7 @@ def filled(known: np.ndarray, rough: np.ndarray, labels: np.ndarray) -> np.ndarr
         if there.sum() < FEW_PIXELS:
             depth[own] = rough[own]
             continue
-        place = ndimage.distance_transform_edt(~there, return_distances=False, return_indices=True)
-        depth[own] = np.exp(off[tuple(place)] + np.log(rough))[own]
+        depth[own] = np.exp(off[nearest_inside(there)] + np.log(rough))[own]
         depth[there] = known[there]
     return depth
 
@@ -290,11 +288,8 @@ def _on_picture(
     for label in np.unique(picture.labels[missing]):
         own_cells = found & (picture.labels == label)
         if own_cells.any():
-            place = ndimage.distance_transform_edt(
-                ~own_cells, return_distances=False, return_indices=True
-            )
             gaps = missing & (picture.labels == label)
-            depth[gaps] = depth[tuple(place)][gaps]
+            depth[gaps] = depth[nearest_inside(own_cells)][gaps]
     return depth
 
 

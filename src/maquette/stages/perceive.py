@@ -14,7 +14,6 @@ from functools import cached_property
 import cv2
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from maquette.errors import InputError
@@ -34,6 +33,7 @@ from maquette.models.conditioning import (
 )
 from maquette.models.image_encoder import Geometry, GeometryNet
 from maquette.models.relief import Windows
+from maquette.photos.pixels import nearest_inside
 from maquette.stages.contacts import in_contact
 from maquette.stages.frame import (
     BACKGROUND_DEPTH,
@@ -115,9 +115,8 @@ class Perception:
         labels = self.label_map[y, x]
         for label in np.intersect1d(labels, shown_labels(self.picture)):
             at_y, at_x = y[labels == label], x[labels == label]
-            others = self.picture.labels != label
-            nearest = distance_transform_edt(others, return_distances=False, return_indices=True)
-            depth[at_y, at_x] = self.depth[tuple(nearest[:, rows[at_y], columns[at_x]])]
+            own = self.depth[nearest_inside(self.picture.labels == label)]
+            depth[at_y, at_x] = own[rows[at_y], columns[at_x]]
         return depth
 
     def points_in(self, label: int, scene_from_cube: np.ndarray) -> np.ndarray:
@@ -147,8 +146,7 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
     labels = painted(given.masks, given.image.shape[:2])
     height, width = labels.shape
     picture = letterbox(given.image, labels, LIFT_SIZE)
-    shown = shown_labels(picture)
-    if not shown:
+    if not shown_labels(picture):
         raise InputError(
             f"{given.source or 'the photo'}: no mask covers a pixel at the working size of "
             f"{LIFT_SIZE}; mark larger areas or crop the photo"

@@ -26,7 +26,7 @@ from maquette.masks.edit import Masks, find_objects
 from maquette.masks.grabcut import held_to_edges
 from maquette.masks.propose import Click, MaskProposer, PixelBox, without_overlap
 from maquette.masks.segment import ByColour
-from maquette.models.conditioning import cut_square
+from maquette.models.conditioning import cut_square, overlap, signed
 from maquette.models.segmenter import PROMPTS, SegmenterNet, box_plane, click_plane
 from maquette.options import EMBEDDED
 from maquette.photos.pixels import Size, connected_parts
@@ -139,11 +139,8 @@ class Window(NamedTuple):
 
     def _overlap(self, size: Size) -> tuple[slice, slice, slice, slice]:
         """Rows and columns of the photo that are seen, and the same in the window."""
-        found = []
-        for start, length in ((self.top, size[0]), (self.left, size[1])):
-            low, high = max(start, 0), min(start + self.side, length)
-            found.append((slice(low, high), slice(low - start, high - start)))
-        (ys, rows), (xs, columns) = found
+        ys, rows = overlap(self.top, self.side, size[0])
+        xs, columns = overlap(self.left, self.side, size[1])
         return ys, xs, rows, columns
 
 
@@ -198,7 +195,7 @@ class PointedPhoto:
         """Look at a window."""
         nothing = np.zeros(self.size, np.uint8)
         cut = cut_square(self.image, nothing, window, self.pixels)
-        colours = (cut.colours.astype(np.float32) / 127.5 - 1) * cut.inside[..., None]
+        colours = signed(cut.colours) * cut.inside[..., None]
         picture = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
         return Look(window, cut.colours, self.net.look(picture[None]))
 
@@ -289,8 +286,7 @@ class PointedPhoto:
             return CutOut(self._outlined(far, found, clicks), found.quality)
         look = self.look(window)
         chances = 1 / (1 + np.exp(-found.logits))
-        known = far.window.seen(chances, window, self.pixels // 2)
-        nearer = self.ask(look, clicks, before=known)
+        nearer = self.ask(look, clicks, before=far.window.seen(chances, window, self.pixels // 2))
         return CutOut(self._outlined(look, nearer, clicks), nearer.quality)
 
     def _clicked_parts(self, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
@@ -298,8 +294,7 @@ class PointedPhoto:
         What else looks alike is another object until somebody clicks on it, too.
         """
         number, _ = connected_parts(mask)
-        positive = [click for click in clicks if click.positive]
-        clicked = np.setdiff1d(number[_pixels(positive, self.size)], [0])
+        clicked = self._clicked_numbers(number, clicks)
         return np.isin(number, clicked) if len(clicked) else mask
 
     def _near(self, mask: np.ndarray, clicks: Sequence[Click]) -> Window:
@@ -342,9 +337,11 @@ class PointedPhoto:
         if len(areas) <= 2:
             return mask
         large = 1 + np.flatnonzero(areas[1:] >= LEAST_PART * areas[1:].max())
+        return np.isin(number, np.union1d(large, self._clicked_numbers(number, clicks)))
+
+    def _clicked_numbers(self, number: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
         positive = [click for click in clicks if click.positive]
-        clicked = np.setdiff1d(number[_pixels(positive, self.size)], [0])
-        return np.isin(number, np.union1d(large, clicked))
+        return np.setdiff1d(number[_pixels(positive, self.size)], [0])
 
 
 def _different(found: Sequence[CutOut]) -> list[CutOut]:

@@ -224,8 +224,7 @@ def _foot(seen: DepthPicture, label: int) -> _Foot | None:
     beside = []
     for row in lowest_third:
         own_columns = columns[rows == row]
-        ends = [own_columns.min() - BESIDE, own_columns.max() + BESIDE]
-        reach = np.concatenate(ends)
+        reach = np.concatenate([own_columns.min() - BESIDE, own_columns.max() + BESIDE])
         beside.append(np.stack([np.full_like(reach, row), reach], axis=1))
     inside = _within(seen, np.concatenate(beside))
     photo_bottom = int(np.flatnonzero(seen.picture.inside.any(1)).max())

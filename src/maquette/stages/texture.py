@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import trimesh
 from PIL import Image
-from scipy.ndimage import distance_transform_edt, maximum_filter
+from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 from trimesh.visual.material import SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
@@ -24,6 +24,7 @@ from trimesh.visual.texture import TextureVisuals
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import project, resized
 from maquette.geometry.transforms import unit_vectors
+from maquette.photos.pixels import nearest_inside
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
 from maquette.stages.closeup import Closeup, middle_lines
 from maquette.stages.mirror import MirrorPlane
@@ -179,10 +180,8 @@ def _filled_from_inside(seen: Closeup) -> np.ndarray:
     Where the mask is thin, its middle line is inside.
     """
     inwards = seen.inwards()
-    margin = max(1.0, seen.scale / 500)
-    inside = (inwards > margin) | middle_lines(seen.mask, inwards)
-    rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    return seen.photo[rows, columns]
+    inside = (inwards > max(1.0, seen.scale / 500)) | middle_lines(seen.mask, inwards)
+    return seen.photo[nearest_inside(inside)]
 
 
 def pack(picture: np.ndarray, mask: np.ndarray) -> Atlas:
@@ -199,13 +198,12 @@ def pack(picture: np.ndarray, mask: np.ndarray) -> Atlas:
     corners = np.array([(0, 0), *((left, below) for left in lefts)])
     width, height = (corners + sizes).max(0)
     atlas = np.zeros((height, width, 3), np.uint8)
-    empty = np.ones((height, width), bool)
+    filled = np.zeros((height, width), bool)
     for copy, (left, top) in zip(copies, corners):
         part = np.s_[top : top + copy.shape[0], left : left + copy.shape[1]]
         atlas[part] = copy
-        empty[part] = False
-    rows, columns = distance_transform_edt(empty, return_distances=False, return_indices=True)
-    return Atlas(atlas[rows, columns], corners, sizes / full)
+        filled[part] = True
+    return Atlas(atlas[nearest_inside(filled)], corners, sizes / full)
 
 
 def _blurred(

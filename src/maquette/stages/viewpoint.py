@@ -17,7 +17,7 @@ import trimesh
 from scipy.optimize import least_squares
 
 from maquette.errors import InputError
-from maquette.geometry.boxes import pixel_box
+from maquette.geometry.boxes import bounding_box, pixel_box, scene_from_world
 from maquette.geometry.cameras import (
     intrinsics_from_focal,
     on_ray,
@@ -77,10 +77,7 @@ def normalising(points: Sequence[np.ndarray], rotation: np.ndarray) -> np.ndarra
     longest side of 1.
     """
     turned = [p @ rotation.T for p in points]
-    low = np.min([p.min(0) for p in turned], axis=0)
-    high = np.max([p.max(0) for p in turned], axis=0)
-    scale = 1.0 / max(float((high - low).max()), 1e-9)
-    return similarity(scale, rotation, -scale * (low + high) / 2)
+    return scene_from_world(bounding_box(np.concatenate(turned)), rotation)
 
 
 def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera) -> Camera:
@@ -202,8 +199,7 @@ def agreement(
 
 def _shrunk(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     """The nearest pixels of a mask, as (height, width) bool."""
-    size = (width, height)
-    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
 
 
 def placed(

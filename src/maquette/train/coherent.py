@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -112,8 +113,7 @@ class ObjectSamples(Dataset):
             numbers = range(len(view.placements))
             visible = [k for k in numbers if _is_shown(k + 1, drawn, labels)]
             if visible and project(view.camera, np.zeros(3))[1] > NEAREST:
-                chosen = rng.permutation(visible)[:OBJECTS].tolist()
-                return self._objects(view, drawn, chosen, rng)
+                return self._objects(view, drawn, rng.permutation(visible)[:OBJECTS].tolist(), rng)
         raise no_object(self.seed, index)
 
     def _objects(
@@ -121,7 +121,7 @@ class ObjectSamples(Dataset):
         view: View,
         drawn: np.ndarray,
         chosen: list[int],
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> Sample:
         """Some objects of a view whose masks are drawn so, one after the other. Draws: colours, the
         errors of the depth, then per object the points that are seen of it.
@@ -141,7 +141,7 @@ class ObjectSamples(Dataset):
         self,
         photo: ScenePhoto,
         k: int,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> Sample:
         """Object k of a photo: what the network sees of it, and its pose in the scene frame."""
         camera = photo.view.camera
@@ -439,8 +439,7 @@ class CoherentTask(Task[Coherent]):
         pose = self.truth(model, batch, self.held_out_codes, sight).pose
         context = model.context(self.picture(batch["crops"]), batch["cues"])
         noise = seeded_noise((model.count,), range(len(context))).to(context.device)
-        start = model.split(TEMPERATURE * noise)
-        made = model.sample(context, batch["groups"], start, steps=25)
+        made = model.sample(context, batch["groups"], model.split(TEMPERATURE * noise), steps=25)
         guess = Pose.of(made.pose[:, 0], sight)
         pairs = zip(_boxes(pose), _boxes(guess), strict=True)
         overlap = np.array([oriented_box_iou(one, other) for one, other in pairs])

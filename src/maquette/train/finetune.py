@@ -16,7 +16,6 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +64,7 @@ from maquette.train.task import (
     on_device,
     stacked,
 )
+from maquette.types import JsonObject
 
 PUBLISHED_PIXELS = 512  # side of the rendered views; the encoders' pictures have 518
 LEAST = 50  # pixels of a view that an instance must have more than
@@ -324,7 +324,7 @@ def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> 
     return own
 
 
-def _published_config(c: SceneContextFlowConfig, eyes: VisionConfig) -> dict[str, Any]:
+def _published_config(c: SceneContextFlowConfig, eyes: VisionConfig) -> JsonObject:
     """I-Scene's configuration of a flow and an image encoder."""
     setting = "global" if c.slots == 2 else "global local"
     conditioner = {
@@ -342,7 +342,7 @@ def _published_config(c: SceneContextFlowConfig, eyes: VisionConfig) -> dict[str
     }
 
 
-def _flow_arguments(c: SceneContextFlowConfig) -> dict[str, Any]:
+def _flow_arguments(c: SceneContextFlowConfig) -> JsonObject:
     """The configuration in the words of the release."""
     flow = c.flow
     kinds = {"enable_gate": c.key_gate, "enable_k_bias": c.key_bias}
@@ -370,7 +370,7 @@ def _flow_arguments(c: SceneContextFlowConfig) -> dict[str, Any]:
     }
 
 
-def _vision_arguments(eyes: VisionConfig) -> dict[str, Any]:
+def _vision_arguments(eyes: VisionConfig) -> JsonObject:
     """The configuration in the words of the release."""
     return {
         "img_size": eyes.image_size,
@@ -384,7 +384,7 @@ def _vision_arguments(eyes: VisionConfig) -> dict[str, Any]:
     }
 
 
-def _put_json(path: Path, content: dict[str, Any]) -> None:
+def _put_json(path: Path, content: JsonObject) -> None:
     """JSON, which is YAML too."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1))

@@ -188,9 +188,7 @@ def _by_kind(name: str, iou: Tensor, scene_of: Tensor) -> Scores:
 
 def _sampled(model: Generator, condition: Condition, scene_of: Tensor) -> dict[str, Tensor]:
     """Latents after one step and after eight, always from the same noise."""
-    flow = model.config.flow
-    shape = (flow.channels, *(flow.resolution,) * 3)
-    noise = seeded_noise(shape, range(len(scene_of))).to(scene_of.device)
+    noise = seeded_noise(model.config.flow.latent_shape, range(len(scene_of))).to(scene_of.device)
     velocity = model.velocity(condition, scene_of)
     whole = torch.ones(len(noise), device=noise.device)
     return {

@@ -36,6 +36,7 @@ from maquette.train.task import (
     concatenated,
     detached,
     device_of,
+    scenes_of_rows,
 )
 
 EXAMINED = 8  # held-out scenes
@@ -125,9 +126,8 @@ def collate_groups(samples: list[Sample]) -> Batch:
     a list of numbers.
     """
     batch = concatenated(samples)
-    starts = np.cumsum([0] + [len(sample["scenes"]) for sample in samples[:-1]])
-    moved = [sample["scene_of"] + int(start) for sample, start in zip(samples, starts)]
-    return batch | {"scene_of": torch.cat(moved), "groups": batch["groups"].tolist()}
+    scene_of = scenes_of_rows(samples, "scenes")
+    return batch | {"scene_of": scene_of, "groups": batch["groups"].tolist()}
 
 
 def midi_task(
@@ -210,8 +210,7 @@ class MidiTask(Task[MultiInstanceGenerator]):
         """
         batch = self.examined.batch(device_of(model))
         condition = self.condition(model, batch)
-        flow = model.config.base.flow
-        shape = (flow.channels, *(flow.resolution,) * 3)
+        shape = model.config.base.flow.latent_shape
         noise = seeded_noise(shape, range(len(batch["crops"]))).to(device_of(model))
         truth = batch["target"][:, 0].float() < 0
         scores = {}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -48,7 +49,7 @@ def canonical_volume(library: AssetLibrary, asset: int, resolution: int) -> Tens
     return torch.from_numpy(placed_volume(library, placed, resolution))
 
 
-def points_inside(tsdf: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def points_inside(tsdf: np.ndarray, count: int, rng: Generator) -> np.ndarray:
     """(count, 3) random points of the cells (R, R, R) that are inside, or of the lowest ones of an
     object thinner than a cell.
     """
@@ -57,8 +58,7 @@ def points_inside(tsdf: np.ndarray, count: int, rng: np.random.Generator) -> np.
     cells = np.flatnonzero(flat < 0)
     if len(cells) < 8:
         cells = np.argpartition(flat, 64)[:64]
-    chosen = rng.choice(cells, count)
-    index = np.stack(np.unravel_index(chosen, tsdf.shape), axis=1)
+    index = np.stack(np.unravel_index(rng.choice(cells, count), tsdf.shape), axis=1)
     return (index + rng.random((count, 3))) / resolution - 0.5
 
 
@@ -92,7 +92,7 @@ class ShapeSamples(Dataset):
         return {"volumes": torch.from_numpy(np.stack(volumes)).half(), **floats}
 
     @staticmethod
-    def _pose(rng: np.random.Generator) -> np.ndarray:
+    def _pose(rng: Generator) -> np.ndarray:
         """(4, 4) cube_from_asset: any yaw, a size around the canonical one, a place where it mostly
         stays in the cube.
         """

@@ -180,8 +180,7 @@ class DenoisingErrors:
 
 def _noise(model: TextToImage, batch: Batch, generator: torch.Generator) -> Tensor:
     """Noise for the pictures of a batch, on their device."""
-    noise = torch.randn(batch["pictures"].shape, generator=generator)
-    return noise.to(batch["pictures"].device)
+    return torch.randn(batch["pictures"].shape, generator=generator).to(batch["pictures"].device)
 
 
 def _errors(

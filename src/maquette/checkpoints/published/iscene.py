@@ -142,8 +142,7 @@ def _variant(
     given = published_tensors(network)
     cut = {}
     for key, shape in expected.items():
-        kept = tuple(slice(size) for size in shape)
-        cut[key] = given[key][kept]
+        cut[key] = given[key][tuple(slice(size) for size in shape)]
     load(variant, cut, dtype)
     return variant
 

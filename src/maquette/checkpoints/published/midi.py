@@ -153,8 +153,7 @@ def _decoded(models: MidiModels, latents: Tensor, cells: int = 8) -> dict[str, T
     points = whole.points(torch.cartesian_prod(*(torch.arange(cells + 1),) * 3))
     found: dict[str, list[Tensor]] = defaultdict(list)
     for latent in latents:
-        prepared = models.vae.prepare(latent[None])
-        field = partial(field_in_chunks, models.vae, prepared)
+        field = partial(field_in_chunks, models.vae, models.vae.prepare(latent[None]))
         coarse = field(points)
         below = points[coarse <= 0]
         if not len(below):

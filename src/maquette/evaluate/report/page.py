@@ -110,8 +110,7 @@ def _draw(
         # prefixes: a method may be called "truth"
         pictures = [parts / f"of-{method}.jpg", parts / f"turn-{method}.jpg"]
         camera = camera_from_dict(run.made(method, scene).get("camera"), str(prediction))
-        draw = functools.partial(draw_prediction, place, prediction, camera)
-        _keep(pictures, prediction, draw)
+        _keep(pictures, prediction, functools.partial(draw_prediction, place, prediction, camera))
         meshes = functools.partial(_small_meshes, prediction, faces)
         _keep([parts / f"of-{method}-{faces}.glb"], prediction, meshes)
 

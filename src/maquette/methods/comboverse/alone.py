@@ -106,8 +106,7 @@ def starting_place(
     nearer = float(((middle - alone.surface) @ forward).mean())
     pixel = (box[:2] + box[2:]) / 2
     longer = float((box[2:] - box[:2]).max())
-    size = longest_side(points)
-    scale = depth * longer / camera.intrinsics[0, 0] / size
+    scale = depth * longer / camera.intrinsics[0, 0] / longest_side(points)
     for _ in range(ROUNDS):
         centre = on_ray(camera, pixel, max(depth + scale * nearer, 1e-3))
         place = similarity(scale, None, centre - scale * middle)

@@ -168,8 +168,7 @@ def transforms(parts: MeshParts, placements: Placements) -> np.ndarray:
     """
     scales = placements.log_scale.detach().double().exp().numpy()
     turns = Rotation.from_rotvec(placements.rotation.detach().double().numpy()).as_matrix()
-    centres = placements.translation.detach().double().numpy()
-    rows = zip(scales, turns, centres, parts.pivots)
+    rows = zip(scales, turns, placements.translation.detach().double().numpy(), parts.pivots)
     places = []
     for scale, rotation, translation, pivot in rows:
         places.append(similarity(scale, rotation, translation - scale * rotation @ pivot))
