@@ -1,0 +1,33 @@
+"""What the tests of training share."""
+
+import pytest
+
+from maquette.train import (
+    coherent,
+    generator,
+    geometry,
+    midi,
+    runs,
+    segmentation,
+    shapes,
+    text_to_image,
+)
+from tests.train.worlds import build_solids
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    """The folder of a library of three solids with their fields, which is only read."""
+    return build_solids(tmp_path_factory.mktemp("solids") / "library")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_runs(tiny_weights):
+    """Fewer held-out samples than a run needs that lasts hours, and tiny networks in the place of
+    the embedded ones.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for task in (coherent, generator, geometry, midi, segmentation, shapes, text_to_image):
+            patch.setattr(task, "EXAMINED", 3)
+        patch.setattr(runs, "embedded_folder", lambda: tiny_weights)
+        yield
