@@ -2,6 +2,7 @@
 
 import pytest
 
+from maquette.flow.ddpm import ddim
 from maquette.train import (
     coherent,
     generator,
@@ -21,13 +22,20 @@ def library(tmp_path_factory):
     return build_solids(tmp_path_factory.mktemp("solids") / "library")
 
 
+def two_steps(predict, noise, schedule, count, *others, **named):
+    """What a diffusion makes in two steps."""
+    return ddim(predict, noise, schedule, 2, *others, **named)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def small_runs(tiny_weights):
-    """Fewer held-out samples than a run needs that lasts hours, and tiny networks in the place of
-    the embedded ones.
+    """Fewer held-out samples and steps of diffusion than a run needs that lasts hours, and tiny
+    networks in the place of the embedded ones.
     """
     with pytest.MonkeyPatch.context() as patch:
         for task in (coherent, generator, geometry, midi, segmentation, shapes, text_to_image):
             patch.setattr(task, "EXAMINED", 3)
+        for sampled in ("coherent", "text_to_image"):
+            patch.setattr(f"maquette.models.{sampled}.ddim", two_steps)
         patch.setattr(runs, "embedded_folder", lambda: tiny_weights)
         yield

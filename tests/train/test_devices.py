@@ -9,7 +9,6 @@ import torch
 pytest.importorskip("igl", reason="libraries need the extra maquette[data]")
 
 from maquette.checkpoints.embedded import FILES
-from maquette.flow.ddpm import ddim
 from maquette.options.training import LoopConfig, RunOptions
 from maquette.train import text_to_image, volumes
 from maquette.train.finetune import FinetuneTask
@@ -80,11 +79,6 @@ def learnt(run, mode=None):
     return run.read(), waits
 
 
-def two_steps(predict, noise, schedule, count, *others, **named):
-    """What a diffusion makes in two steps."""
-    return ddim(predict, noise, schedule, 2, *others, **named)
-
-
 def examined(run):
     """Scores of a few samples, and the picture."""
     return run.task.examine(run.average.eval())
@@ -97,8 +91,6 @@ def test_tasks_learn_on_accelerators_what_they_learn_on_the_processor(
 ):
     monkeypatch.setattr(FinetuneTask, "examined", 1)
     monkeypatch.setattr(text_to_image, "PROMPTS", ("a red box",))
-    for sampled in ("coherent", "text_to_image"):
-        monkeypatch.setattr(f"maquette.models.{sampled}.ddim", two_steps)
     monkeypatch.setattr(volumes, "EXAMINED", 2)
     name = request.node.callspec.params["options"]
     here = started(options, tmp_path / "cpu", "cpu")

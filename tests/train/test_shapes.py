@@ -62,7 +62,7 @@ def test_losses_fall_and_statistics_are_saved(opened, tmp_path):
     run = Run(
         task,
         tmp_path,
-        LoopConfig(steps=40, batch=4, learning_rate=4e-3, warmup=3, workers=0, log_every=1),
+        LoopConfig(steps=25, batch=2, learning_rate=4e-3, warmup=3, workers=0, log_every=1),
     )
     run.train()
     for name in ("here", "moved", "inside"):
