@@ -157,6 +157,11 @@ def _flags(name: str, declaration: Declaration) -> tuple[str, ...]:
     return declaration.flags or (f"--{name.replace('_', '-')}",)
 
 
+def values_of(record: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, as they are: nothing is copied."""
+    return {name: getattr(record, name) for name in names_of(record)}
+
+
 def _argument(name: str, declaration: Declaration, default: Any) -> dict[str, Any]:
     """The keywords of ``add_argument``. A flag without a dash stands for a place in the line."""
     common: dict[str, Any] = {"help": declaration.help.replace("%", "%%")}

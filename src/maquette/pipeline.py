@@ -47,7 +47,7 @@ from maquette.stages.place import UNIT, filling_frame, ground_height, in_frame, 
 from maquette.stages.point import proposed
 from maquette.stages.seen import with_seen_depth
 from maquette.stages.support import known_supports
-from maquette.types import Failure, Focal, Instance, JsonObject, Scene, SceneInput
+from maquette.types import Failure, Focal, Instance, JsonObject, Scene, SceneInput, Which
 
 __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
 
@@ -62,7 +62,7 @@ def generate(
     photo: Any,
     masks: Any = None,
     *,
-    only: Sequence[int | str] | None = None,
+    only: Sequence[Which] | None = None,
     weights: Any = None,
     models: Weights | None = None,
     progress: Progress = silent,
@@ -179,7 +179,7 @@ def _taken_out(options: JsonObject) -> GeometrySource:
 def _read(
     photo: Any,
     masks: Any,
-    only: Sequence[int | str] | None,
+    only: Sequence[Which] | None,
     source: GeometrySource,
     fov: float | str | None,
 ) -> SceneInput:
@@ -226,7 +226,7 @@ def _made_with(
 
 def regenerate(
     scene: Scene,
-    which: int | str,
+    which: Which,
     *,
     seed: int,
     weights: Any = None,

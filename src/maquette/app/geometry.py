@@ -23,7 +23,7 @@ from maquette.masks.edit import Masks
 from maquette.masks.labels import painted
 from maquette.options import parse_depth_unit
 from maquette.photos.pixels import Size
-from maquette.types import Focal, JsonObject
+from maquette.types import JsonObject
 
 TOLD = "geometry.json"  # beside it, for people
 WORDS = ("depth_unit", "depth_kind", "intrinsics", "gravity")
@@ -83,8 +83,7 @@ def _fitted(
     files: Mapping[str, Named],
     words: Mapping[str, str],
 ) -> FittedGeometry:
-    focal_file = folder / pictures.FOCAL
-    focal = Focal(**json.loads(focal_file.read_bytes())) if focal_file.exists() else None
+    focal = pictures.focal_of(folder)
     photo = Shown(photos.full_size(folder, size), np.zeros(size, np.int32), focal)
     given: JsonObject = {key: words[key] for key in WORDS if words.get(key)}
     if "depth_unit" in given:

@@ -25,6 +25,7 @@ from maquette.masks.propose import PhotoMasks
 from maquette.masks.read import load_masks
 from maquette.masks.write import write_masks
 from maquette.options import EMBEDDED
+from maquette.photos.pixels import Size
 from maquette.types import InstanceMask, JsonObject
 
 HIGHEST_LABEL = 65535  # two bytes of a label picture
@@ -77,7 +78,7 @@ class Canvas:
         return photos.alpha_of(self.studio, self.photo)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(H, W)."""
         return photos.size_of(self.studio, self.photo)
 

@@ -298,7 +298,7 @@ def finished(job: Job, status: str, read: JsonObject | None = None) -> Outcome:
         return dataclasses.replace(outcome_of(job, status), **found)
 
 
-def _told_of(entry: Mapping[str, Any]) -> JsonObject:
+def _told_of(entry: JsonObject) -> JsonObject:
     """What the summary says of an instance; documents before estimates have none."""
     told = {key: entry[key] for key in ("label", "name", "node", "confidence", "warnings")}
     return told | {"estimate": entry.get("estimate")}

@@ -19,6 +19,7 @@ from torch import nn
 from maquette.checkpoints.store import Checkpoint, kind_of, load_model
 from maquette.errors import CheckpointError, contained
 from maquette.models.image_prior import ImagePrior
+from maquette.types import StrPath
 
 KINDS = (
     "volume-vae",
@@ -125,7 +126,7 @@ def embedded_folder() -> Path:
     return Path(str(resources.files("maquette"))) / "weights"
 
 
-def load_models(folder: str | Path | None = None, kinds: Iterable[str] = ()) -> ModelSet:
+def load_models(folder: StrPath | None = None, kinds: Iterable[str] = ()) -> ModelSet:
     """The embedded weights (each file's sha256 is checked), or those of a folder.
 
     A folder has files with the names of the embedded ones; what is not there is missing. Or it is a

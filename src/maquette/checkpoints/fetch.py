@@ -29,7 +29,7 @@ from maquette.checkpoints.hub import Hub, RemoteFile
 from maquette.checkpoints.layouts import PICKLES, VARIANTS, read_config, rescue_pickle
 from maquette.errors import CheckpointError, OutputError
 from maquette.output import atomic_write, writable_folder
-from maquette.types import JsonObject
+from maquette.types import JsonObject, StrPath
 
 PIN_FILE = ".maquette.json"
 SMALL_FILES = r"[^/]*\.(json|txt|model)"  # of a repository, that may be needed
@@ -67,7 +67,7 @@ class Pin:
         return self.files if self.revision == commit else {}
 
 
-def locate(release: Release, root: str | Path | None = None) -> dict[str, Path]:
+def locate(release: Release, root: StrPath | None = None) -> dict[str, Path]:
     """Folder of each repository of a release, by repository. CheckpointError names what is missing
     and the command that brings it.
     """
@@ -227,7 +227,7 @@ def read_pin(folder: Path) -> Pin:
     return pin
 
 
-def file_sha256(path: str | Path) -> str:
+def file_sha256(path: StrPath) -> str:
     """Sha256 of a file, read in pieces."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:

@@ -42,7 +42,7 @@ from maquette.checkpoints.published.base import Config, PublishedModel
 from maquette.checkpoints.verify import model_of
 from maquette.errors import CheckpointError, MissingExtraError, contained
 from maquette.models.scene_context_flow import SceneContextFlow
-from maquette.types import JsonObject
+from maquette.types import JsonObject, StrPath
 
 ByRepository = Mapping[str, Path]  # of each repository
 
@@ -176,7 +176,7 @@ class PublishedSet:
         return found | {"sha256": found["sha256"] | self.embedded.provenance(kinds)["sha256"]}
 
 
-def open_release(release: Release, root: str | Path | None = None) -> Released:
+def open_release(release: Release, root: StrPath | None = None) -> Released:
     """Find the files of a release, read its configurations, and name what is missing. Reads no
     weights. Raises CheckpointError.
     """

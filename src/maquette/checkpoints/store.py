@@ -35,7 +35,7 @@ from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.nn.layers import of_kind
 from maquette.output import atomic_write
-from maquette.types import JsonObject
+from maquette.types import JsonObject, StrPath
 
 TRAIN_AGAIN = "fetch or train it again"
 
@@ -88,7 +88,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def save_model(
-    path: str | Path,
+    path: StrPath,
     model: nn.Module,
     metadata: JsonObject | None = None,
     half: bool = True,
@@ -128,7 +128,7 @@ def _base_tensors(base: Checkpoint) -> dict[str, torch.Tensor]:
 
 
 def load_model(
-    path: str | Path,
+    path: StrPath,
     kind: str | None = None,
     sha256: str | None = None,
     base: Checkpoint | None = None,
@@ -173,14 +173,14 @@ def load_model(
     return Checkpoint(model.eval(), found, digest, metadata)
 
 
-def kind_of(path: str | Path) -> str:
+def kind_of(path: StrPath) -> str:
     """The kind of a weights file, from its header alone; "?" when it names none. Raises
     CheckpointError.
     """
     return _header(path).get("kind", "?")
 
 
-def describe_file(path: str | Path) -> JsonObject:
+def describe_file(path: StrPath) -> JsonObject:
     """Kind and configuration of a weights file, from its header alone, as JSON. Raises
     CheckpointError.
     """
@@ -189,7 +189,7 @@ def describe_file(path: str | Path) -> JsonObject:
         return {"kind": header["kind"], "config": json.loads(header["config"])}
 
 
-def _header(path: str | Path) -> dict[str, str]:
+def _header(path: StrPath) -> dict[str, str]:
     with opened(path) as file:
         return file.metadata() or {}
 

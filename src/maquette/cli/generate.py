@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned, counted, sizes_in
 from maquette.cli.view import view_file
-from maquette.declare import add_options, chosen
+from maquette.declare import add_options, chosen, values_of
 from maquette.options import (
     EMBEDDED,
     MESH_FORMATS,
@@ -264,7 +264,7 @@ def _settings(wanted: Wanted) -> Settings:
     from maquette.hardware import choose_device
     from maquette.recipe import Options
 
-    given = {field.name: getattr(wanted, field.name) for field in dataclasses.fields(wanted)}
+    given = values_of(wanted)
     given["options"] = Options(**dataclasses.asdict(wanted.options))
     choose_device(wanted.options.device)
     return Settings(**given)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from maquette.masks.labels import labels_in
 from maquette.photos.pixels import connected_parts
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -178,7 +179,7 @@ def jitter_labels(instance: np.ndarray, rng: Generator, jitter: MaskJitter = JIT
 
     Every label of the input is still there.
     """
-    labels = np.unique(instance[instance > 0])
+    labels = labels_in(instance)
     jittered = np.zeros_like(instance)
     for label in rng.permutation(labels):
         jittered[jitter_mask(instance == label, rng, jitter)] = label

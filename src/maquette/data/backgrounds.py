@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from maquette.photos.pixels import Size
+
 Family = Callable[[Generator, np.ndarray], np.ndarray]  # base colour (3,) -> a tile
 Palette = tuple[tuple[int, int, int], ...]
 
@@ -164,7 +166,7 @@ def random_texture(rng: Generator) -> np.ndarray:
 
 def tiling_noise(
     rng: Generator,
-    cells: tuple[int, int],
+    cells: Size,
     octaves: int = 4,
     fall: float = 0.55,
 ) -> np.ndarray:
@@ -181,7 +183,7 @@ def tiling_noise(
     return (total - total.mean()) / (total.std() + 1e-6)
 
 
-def _stretch(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _stretch(tile: np.ndarray, shape: Size) -> np.ndarray:
     """Resize a repeating tile (h, w) to ``shape``, whole multiples, smooth across its seam too."""
     if tile.shape == shape:
         return tile

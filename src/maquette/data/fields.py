@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy import ndimage
 
 from maquette.data.assets import Asset, weld
 from maquette.data.orientation import libigl, orient
+from maquette.geometry.boxes import cube_cells
+from maquette.geometry.nearest import compiled
 from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import unit_vectors
 from maquette.photos.pixels import nearest_inside
@@ -85,8 +86,7 @@ class _Closest:
 
 def grid_points(resolution: int = FIELD_RESOLUTION) -> np.ndarray:
     """(R^3, 3) float64 cell centres of the field's cube in asset units, x slowest."""
-    axis = ((np.arange(resolution) + 0.5) / resolution - 0.5) * FIELD_EXTENT
-    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    return cube_cells(resolution, FIELD_EXTENT)
 
 
 def compute_field(asset: Asset) -> AssetField:
@@ -269,7 +269,7 @@ def _buried(mesh: _WeldedMesh, solid: np.ndarray) -> np.ndarray:
     return solid[_cell_of(probes)].all(1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _follow_neighbours(inside: np.ndarray, undecided: np.ndarray, distance: np.ndarray) -> None:
     """Settle undecided cells (R, R, R) next to a settled one whose empty ball reaches them: no
     surface lies between.

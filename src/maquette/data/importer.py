@@ -40,6 +40,7 @@ from maquette.geometry.connectivity import proper, sums_at
 from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import unit_vectors
 from maquette.options.data import ImportOptions
+from maquette.types import StrPath
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
 ALONE = (".glb", ".stl", ".npz")  # need no other file
@@ -114,8 +115,8 @@ def _in_short(reason: str) -> str:
 
 
 def import_folder(
-    folder: str | Path,
-    out: str | Path,
+    folder: StrPath,
+    out: StrPath,
     options: ImportOptions = ONE_BY_ONE,
     progress: Progress | None = None,
     engine: Engine | None = None,
@@ -153,7 +154,7 @@ def import_folder(
     return ImportReport(library, dropped, incomplete(library), other_meshes(folder))
 
 
-def find_meshes(folder: str | Path, *, up: str = "y", metric: bool = False) -> tuple[MeshFile, ...]:
+def find_meshes(folder: StrPath, *, up: str = "y", metric: bool = False) -> tuple[MeshFile, ...]:
     """List the mesh files below a folder, sorted; names are relative paths joined by dashes,
     without the suffix if that is unique.
     """
@@ -187,7 +188,7 @@ def find_meshes(folder: str | Path, *, up: str = "y", metric: bool = False) -> t
     return tuple(files)
 
 
-def other_meshes(folder: str | Path) -> tuple[Path, ...]:
+def other_meshes(folder: StrPath) -> tuple[Path, ...]:
     """The files below a folder whose suffixes say that they are meshes of formats not read here."""
     return _files_below(place(folder), mesh_files.OTHER_SUFFIXES)
 

@@ -204,8 +204,7 @@ def stack_on(
         size = min(radius / max(unscaled, 1e-3), 0.7 * top.scale)
         x, z = spots[best].tolist()
         discs.append((x, z, size * unscaled))
-        yaw = any_yaw(rng)
-        stacked.append(place(catalogue, asset, size, yaw, (x, top.height, z)))
+        stacked.append(place(catalogue, asset, size, any_yaw(rng), (x, top.height, z)))
     return tuple(stacked)
 
 

@@ -33,7 +33,7 @@ from maquette.execute.pool import HERE, Engine, in_order, keep_opencv_to, proces
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
 from maquette.execute.store import kept_here, mirrored, place
-from maquette.types import JsonObject
+from maquette.types import Arrays, JsonObject, StrPath
 
 Progress = Callable[[int, int], None]  # finished, total
 
@@ -76,10 +76,10 @@ class AssetLibrary:
 
     folder: Path
     rows: tuple[JsonObject, ...]  # the index
-    _maps: dict[str, np.ndarray] = field(init=False, repr=False)  # the files, by name
+    _maps: Arrays = field(init=False, repr=False)  # the files, by name
 
     @classmethod
-    def open(cls, folder: str | Path) -> AssetLibrary:
+    def open(cls, folder: StrPath) -> AssetLibrary:
         """Open a library, complete or still growing; InputError when the folder is none or has no
         finished asset.
         """
@@ -95,7 +95,7 @@ class AssetLibrary:
     def __post_init__(self) -> None:
         count = len(self.rows)
         here = kept_here(self.folder)
-        maps: dict[str, np.ndarray] = {}
+        maps: Arrays = {}
         if has_fields(here):
             for name in _FIELDS:
                 maps[name] = np.load(here / name, mmap_mode="r")[:count]
@@ -156,7 +156,7 @@ def has_fields(folder: Path) -> bool:
 
 def build_library(
     sources: Sequence[AssetSource],
-    out: str | Path,
+    out: StrPath,
     *,
     engine: Engine = HERE,
     seed: int = 0,
@@ -239,7 +239,7 @@ def _write_failure(root: Path, name: str, outcome: str | Ended) -> None:
         _append_line(root / _FAILED, {"name": name, "reason": outcome})
 
 
-def failures(folder: str | Path) -> dict[str, str]:
+def failures(folder: StrPath) -> dict[str, str]:
     """Read why assets were left out of a library: name -> reason."""
     return {row["name"]: row["reason"] for row in _read_lines(place(folder) / _FAILED)}
 

@@ -16,6 +16,7 @@ from numpy.random import Generator
 from skimage import data
 
 from maquette.data.backgrounds import random_texture
+from maquette.photos.pixels import Size
 
 DRAWN = 48  # tiles
 TEXTURED = 0.5  # probability that an object or the surroundings get a texture
@@ -89,7 +90,7 @@ def _part(mask: np.ndarray, rng: Generator) -> np.ndarray:
     return part
 
 
-def _patch(pictures: tuple[np.ndarray, ...], size: tuple[int, int], rng: Generator) -> np.ndarray:
+def _patch(pictures: tuple[np.ndarray, ...], size: Size, rng: Generator) -> np.ndarray:
     """A random part of a random picture, turned or mirrored, in a size (H, W)."""
     picture = pictures[int(rng.integers(len(pictures)))]
     side = int(min(picture.shape[:2]) * rng.uniform(0.25, 1.0))

@@ -21,6 +21,7 @@ from numpy.random import Generator
 from maquette.data.catalogue import Catalogue, LibraryLike
 from maquette.data.layout import Placement, any_yaw, place, stack_on
 from maquette.data.scenes import ComposedScene, SceneConfig, Shell, draw_assets
+from maquette.types import Arrays
 
 FloorBox = tuple[float, float, float, float]  # low x, low z, high x, high z
 
@@ -58,7 +59,7 @@ SIZES: dict[str, tuple[float, float]] = {  # longest side in metres
 }
 
 
-def roles_of(catalogue: Catalogue) -> dict[str, np.ndarray]:
+def roles_of(catalogue: Catalogue) -> Arrays:
     """Assets (indices, never none) of each role, remembered in the catalogue.
 
     By name, else by shape: flat tops are tables, upright things are chairs, and everything may

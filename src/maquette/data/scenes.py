@@ -181,8 +181,7 @@ def compose_tabletop(
     count = draw_count(rng, (min(4, most), most))
     if len(catalogue.tables) and rng.random() < 0.6:
         table = int(rng.choice(catalogue.tables))
-        yaw = any_yaw(rng)
-        base = place(catalogue, table, 1.5, yaw, (0.0, 0.0, 0.0))
+        base = place(catalogue, table, 1.5, any_yaw(rng), (0.0, 0.0, 0.0))
         assets = draw_assets(catalogue, rng, max(count - 1, 2))
         carried = stack_on(catalogue, base, assets, rng, fill=(0.25, 0.6))
         close_up = rng.random() < 0.5 and len(carried) >= 2

@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import tarfile
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from maquette.data.baking import Soup
 from maquette.data.catalogue import AssetLike, Catalogue, LibraryLike
 from maquette.data.compose import compose
 from maquette.data.layout import Placement
@@ -42,7 +44,7 @@ from maquette.execute.pool import HERE, Engine, keep_opencv_to, processes
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
 from maquette.execute.store import brought_here, place, prepared_folder, written
-from maquette.types import Camera, JsonObject
+from maquette.types import Camera, JsonObject, StrPath
 
 Members = dict[str, bytes]  # files of one scene
 
@@ -78,7 +80,7 @@ class SceneSample:
     names: tuple[str, ...]  # of the placed assets
     placements: tuple[Placement, ...]
     # vertices (V, 3), faces (F, 3), colors (V, 3) of each, in the frame of its asset
-    meshes: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
+    meshes: tuple[Soup, ...]
     views: tuple[View, ...]
 
 
@@ -99,7 +101,7 @@ def make_scene(
 
 def build_shards(
     library: LibraryLike,
-    folder: str | Path,
+    folder: StrPath,
     config: ShardConfig,
     *,
     engine: Engine = HERE,
@@ -353,7 +355,7 @@ def _encoded(suffix: str, picture: np.ndarray, options: list[int] | None = None)
 # ---- reading
 
 
-def shards_of(folder: str | Path) -> list[Path]:
+def shards_of(folder: StrPath) -> list[Path]:
     """The shards in a folder, in order; InputError when it has none."""
     shards = sorted(place(folder).glob("scenes-*.tar"))
     if not shards:
@@ -363,7 +365,7 @@ def shards_of(folder: str | Path) -> list[Path]:
     return shards
 
 
-def read_shards(folder: str | Path) -> Iterator[SceneSample]:
+def read_shards(folder: StrPath) -> Iterator[SceneSample]:
     """All scenes of a folder of shards, in order; InputError when it has none or one cannot be
     read.
     """
@@ -372,7 +374,7 @@ def read_shards(folder: str | Path) -> Iterator[SceneSample]:
             yield from read_shard(here)
 
 
-def read_shard(path: str | Path) -> Iterator[SceneSample]:
+def read_shard(path: StrPath) -> Iterator[SceneSample]:
     """Stream the scenes of one shard; InputError when it is damaged."""
     members: Members = {}
     current = ""
@@ -414,12 +416,11 @@ def _placements(document: JsonObject) -> tuple[Placement, ...]:
     )
 
 
-def _meshes(packed: bytes) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _meshes(packed: bytes) -> Iterator[Soup]:
     """The inverse of ``_packed_meshes``."""
     with np.load(io.BytesIO(packed)) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}
-    starts = arrays["starts"].tolist()
-    for (vertex, face), (last_vertex, last_face) in zip(starts[:-1], starts[1:]):
+    for (vertex, face), (last_vertex, last_face) in itertools.pairwise(arrays["starts"].tolist()):
         own = slice(vertex, last_vertex)
         yield arrays["vertices"][own], arrays["faces"][face:last_face], arrays["colors"][own]
 

@@ -19,6 +19,7 @@ from maquette.data.catalogue import AssetList
 from maquette.data.library import AssetLibrary, Progress
 from maquette.data.procedural import procedural_asset
 from maquette.errors import InputError
+from maquette.types import StrPath
 
 STRETCH = 0.3  # standard deviation of the logarithm of each axis's factor
 TAPER = 0.4  # at most by how much the top is wider or narrower than the middle
@@ -44,7 +45,7 @@ def varied(asset: Asset, rng: Generator) -> Asset:
 
 
 def make_assets(
-    out: str | Path,
+    out: StrPath,
     count: int,
     seed: int = 0,
     originals: AssetLibrary | AssetList | None = None,

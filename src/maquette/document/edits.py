@@ -17,6 +17,7 @@ from maquette.document.scene_json import instance_of, scene_of
 from maquette.errors import InputError
 from maquette.types import (
     JsonObject,
+    Which,
     carried_by,
     carried_pose,
     check_node,
@@ -48,7 +49,7 @@ def transform(
     return _with_poses(document, poses)
 
 
-def stand(document: Fields, label: int, on: int | str) -> Record:
+def stand(document: Fields, label: int, on: Which) -> Record:
     """Put one instance on another one, or on "ground", with what stands on it. Loads the meshes.
     Raises InputError.
     """

@@ -124,8 +124,7 @@ class Fields:
 
     def object(self, key: str) -> Fields:
         """Return a JSON object."""
-        value = self._of_kind(key, dict, "an object")
-        return Fields(self.file, value, f"{self.where}{key}.")
+        return Fields(self.file, self._of_kind(key, dict, "an object"), f"{self.where}{key}.")
 
     def objects(self, key: str) -> tuple[Fields, ...]:
         """Return a list of JSON objects."""

@@ -17,7 +17,7 @@ from maquette.containers import MemoryBudget, read_bytes
 from maquette.document.fields import Fields
 from maquette.errors import InputError
 from maquette.output import TEMPORARY_PREFIX, atomic_write, clear_leftovers, flush_folder
-from maquette.types import JsonObject
+from maquette.types import JsonObject, StrPath
 
 DEFAULT_NAME = "scene.json"
 SHARED_NAME = "scene.glb"  # beside it, or instead of it
@@ -29,7 +29,7 @@ _OWN_FILE = re.compile(
 )
 
 
-def scene_file(path: str | Path) -> Path:
+def scene_file(path: StrPath) -> Path:
     """The file that a scene's folder means: its scene.json, or else its scene.glb; any other path
     is the file itself. InputError for a folder with neither.
     """

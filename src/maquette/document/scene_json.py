@@ -35,8 +35,10 @@ from maquette.document.ply import PlyMesh, decode_ply, encode_ply
 from maquette.document.values import dump, finite_or_none, npz_bytes, plain
 from maquette.errors import InputError, contained
 from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
+from maquette.photos.pixels import Size
 from maquette.types import (
     GROUND,
+    Arrays,
     Camera,
     Failure,
     Focal,
@@ -47,6 +49,7 @@ from maquette.types import (
     Scene,
     SceneInput,
     ShapeEstimate,
+    StrPath,
     Support,
     check_faces,
 )
@@ -57,7 +60,7 @@ VERSION = 1
 PLY_GROWTH = 3  # times that a PLY file grows as arrays of doubles and 64-bit indices
 
 
-def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
+def save(scene: Scene, path: StrPath, *, overwrite: bool = True) -> Path:
     """Write a scene to ``path``: a .json file, or a folder, which then gets scene.json. Returns the
     path of the JSON file.
 
@@ -69,7 +72,7 @@ def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
 
 
 @contextlib.contextmanager
-def saving(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
+def saving(scene: Scene, path: StrPath, *, overwrite: bool = True) -> Iterator[Path]:
     """Save a scene together with other files: when the body begins, everything of the document is
     on the disk but not yet valid; when it has succeeded, the document is. See ``save``.
     """
@@ -96,7 +99,7 @@ def saving(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Iterato
         files.drop_others(path, before)
 
 
-def load(path: str | Path, *, budget: int = MEMORY) -> Scene:
+def load(path: StrPath, *, budget: int = MEMORY) -> Scene:
     """Read a scene that ``save`` has written; ``path`` is the .json file or its folder. InputError
     names the file and what is wrong: missing, altered since it was saved, damaged.
 
@@ -155,12 +158,12 @@ def _text_of(path: Path) -> str:
 
 
 def _check(scene: Scene) -> None:
-    labels = [instance.label for instance in (*scene.instances, *scene.around)]
+    labels = [instance.label for instance in scene.everything]
     if len(set(labels)) < len(labels):
         raise InputError(
             f"the scene has instances {labels}; expected each label once; delete the repeated ones"
         )
-    for instance in (*scene.instances, *scene.around):
+    for instance in scene.everything:
         mesh = instance.mesh
         name = f"the mesh of instance {instance.label}"
         if not len(mesh.vertices):
@@ -380,7 +383,7 @@ def _foreign_ply(content: bytes, path: Path) -> PlyMesh:
     )
 
 
-def _read_state(record: Fields, files: SavedFiles) -> dict[str, np.ndarray]:
+def _read_state(record: Fields, files: SavedFiles) -> Arrays:
     path, content = files.read(record, "state")
     return read_npz(io.BytesIO(content), path, files.budget)
 
@@ -411,7 +414,7 @@ def _input(record: Fields, files: SavedFiles) -> SceneInput:
     return SceneInput(image, tuple(masks), source, record.texts("warnings"), focal, geometry)
 
 
-def _geometry(record: Fields, files: SavedFiles, size: tuple[int, int]) -> GivenGeometry:
+def _geometry(record: Fields, files: SavedFiles, size: Size) -> GivenGeometry:
     depth = None
     if record.has("depth"):
         path, content = files.read(record, "depth")

@@ -20,7 +20,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -196,7 +196,7 @@ class _Prediction:
 
     folder: RunFolder
     contestant: Contestant
-    request: Mapping[str, Any]  # what decides the result
+    request: JsonObject  # what decides the result
     scene: str
 
     def is_done(self) -> bool:
@@ -423,7 +423,7 @@ def _together(earlier: Iterable[str], names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*earlier, *names]))
 
 
-def _kept_for_results(plan: BenchmarkPlan, record: Mapping[str, Any]) -> Record:
+def _kept_for_results(plan: BenchmarkPlan, record: JsonObject) -> Record:
     """What the page of results needs besides the rows: networks of every contestant, comparisons,
     and who is a method by itself.
     """
@@ -457,7 +457,7 @@ def _row(scoring: _Scoring) -> ResultRow:
     return ResultRow.of(what, counts, metrics, measurements, error)
 
 
-def _known_numbers(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, float]:
+def _known_numbers(values: JsonObject, names: Iterable[str]) -> dict[str, float]:
     """Numbers by name; nan where there is none."""
     found = {name: values.get(name) for name in names}
     return {name: math.nan if value is None else float(value) for name, value in found.items()}

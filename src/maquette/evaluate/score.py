@@ -33,7 +33,7 @@ from maquette.evaluate.hints import (
     unit_hints,
     winding_hints,
 )
-from maquette.evaluate.matching import match_objects, require_common_name
+from maquette.evaluate.matching import Boxes, Pairs, match_objects, require_common_name
 from maquette.evaluate.measure import (
     SurfaceComparison,
     aligned_box_iou,
@@ -165,7 +165,7 @@ class _Sides:
     true_meshes: Meshes
     predicted: Surfaces
     truth: Surfaces
-    pairs: Mapping[str, str]  # true -> predicted name
+    pairs: Pairs  # true -> predicted name
 
 
 def score_scene(
@@ -272,7 +272,7 @@ def _sides(predicted_meshes: Meshes, true_meshes: Meshes, terms: _Terms) -> _Sid
     return _Sides(predicted_meshes, true_meshes, predicted, truth, pairs)
 
 
-def _boxes(surfaces: Surfaces) -> dict[str, np.ndarray]:
+def _boxes(surfaces: Surfaces) -> Boxes:
     """Name -> box (2, 3)."""
     return {name: surface.box for name, surface in surfaces.items()}
 
@@ -301,7 +301,7 @@ def _sampled(meshes: Meshes, role: str, terms: _Terms) -> Surfaces:
 def _in_picture(points: np.ndarray, camera: Camera) -> np.ndarray:
     """(N,) which points (N, 3) a camera has in its picture."""
     pixels, depth = project(camera, points)
-    inside = (pixels >= 0) & (pixels < (camera.width, camera.height))
+    inside = (pixels >= 0) & (pixels < camera.size)
     return (depth > 0) & inside.all(1)
 
 

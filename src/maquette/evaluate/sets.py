@@ -31,7 +31,7 @@ from maquette.evaluate.files import fingerprint
 from maquette.evaluate.surfaces import Meshes
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.transforms import scale_of, transform_points
-from maquette.types import InstanceMask, SceneInput
+from maquette.types import InstanceMask, SceneInput, StrPath
 
 SETS_VERSION = 1  # goes up whenever the same assets would give other scenes
 PHOTO_SIZE = 384  # pixels
@@ -154,7 +154,7 @@ def set_named(name: str) -> SceneSet:
     return SETS[name]
 
 
-def held_out_assets(folder: str | Path | None) -> AssetList:
+def held_out_assets(folder: StrPath | None) -> AssetList:
     """The assets of a folder of .npz files, or, without one, of the procedural families that
     training never uses.
     """

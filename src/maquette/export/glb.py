@@ -293,7 +293,7 @@ def _add_camera(
     """Add the camera and its node. It looks along its own -Z with +Y up and has no principal point;
     the exact intrinsics are in extras.
     """
-    fx = camera.intrinsics[0, 0]
+    fx = camera.focal
     fy = camera.intrinsics[1, 1]
     vertical = float(2 * np.arctan(0.5 * camera.height / fy))
     aspect = float(camera.width * fy / (camera.height * fx))
@@ -312,7 +312,7 @@ def _add_camera(
         type="perspective",
         perspective=perspective,
     )
-    rotation = Rotation.from_matrix(camera.world_from_camera[:3, :3] @ WORLD_FROM_OPENCV)
+    rotation = Rotation.from_matrix(camera.rotation @ WORLD_FROM_OPENCV)
     pose = {
         "translation": (camera.position * units).tolist(),
         "rotation": rotation.as_quat(canonical=True).tolist(),

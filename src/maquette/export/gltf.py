@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -168,7 +167,7 @@ def read_header(file: BinaryIO) -> JsonObject:
     return json.loads(text.decode("utf-8"))
 
 
-def accessor_bytes(accessor: Mapping[str, Any]) -> int:
+def accessor_bytes(accessor: JsonObject) -> int:
     """How large the array of an accessor of a file is, as the file declares it."""
     number = COMPONENT_SIZES[accessor["componentType"]]
     return accessor["count"] * COLUMNS[accessor["type"]] * number

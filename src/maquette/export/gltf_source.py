@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -135,7 +134,7 @@ def _mime_type(content: bytes) -> str:
     return "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
 
 
-def as_floats(values: np.ndarray, accessor: Mapping[str, Any]) -> np.ndarray:
+def as_floats(values: np.ndarray, accessor: JsonObject) -> np.ndarray:
     """Stored numbers as float32: normalised integers stand for [0, 1] or [-1, 1]."""
     floats = values.astype(np.float32)
     if not accessor.get("normalized") or values.dtype.kind == "f":

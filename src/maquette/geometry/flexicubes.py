@@ -10,6 +10,7 @@ bits x = i & 1, y = i >> 1 & 1, z = i >> 2 & 1. A distance below zero is inside.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cache
 
@@ -125,7 +126,7 @@ def _joined(face: tuple[int, ...], edges: list[int], inside: list[bool]) -> list
     ends = [EDGES[edge] for edge in edges]
     crossed = [edge for edge, (a, b) in zip(edges, ends) if inside[a] != inside[b]]
     if len(crossed) < 4:
-        return list(zip(crossed, crossed[1:]))
+        return list(itertools.pairwise(crossed))
     before = [edges[-1], *edges[:-1]]
     around = zip(before, edges, face)
     return [(last, edge) for last, edge, corner in around if inside[corner]]

@@ -240,8 +240,7 @@ def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
         raise InputError(f"normalisation space {name!r} is unknown; use 'shared' or 'own'")
     unit = _longest_side(target_box) / 2
     scale = unit / (_longest_side(source_box) / 2)
-    placed = similarity(scale, None, middle - scale * source_box.mean(0))
-    return _Space(name, placed, middle, unit)
+    return _Space(name, similarity(scale, None, middle - scale * source_box.mean(0)), middle, unit)
 
 
 def _longest_side(box: np.ndarray) -> float:

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from jaxtyping import Float
 
-from maquette.geometry.nearest import PointTree, build_tree, nearest
+from maquette.geometry.nearest import PointTree, build_tree, inlined, nearest
 from maquette.geometry.oriented_boxes import smallest_box
 from maquette.geometry.registration import occupied_cells, thin, umeyama
 from maquette.geometry.transforms import Points, Transform, rotation_y, similarity, transform_points
@@ -85,11 +85,7 @@ def filter_registration(
     return transform
 
 
-@numba.njit(
-    cache=True,
-    nogil=True,
-    inline="always",
-)
+@inlined
 @no_type_check  # numba has types of its own
 def _squared_distance(
     points: np.ndarray,

@@ -16,10 +16,11 @@ import numpy as np
 
 from maquette.containers import MemoryBudget, read_bytes, read_json, read_npy, read_npz
 from maquette.errors import InputError, MissingExtraError, contained
+from maquette.types import StrPath
 
 CameraDocument = Mapping[str, Any]
 
-CameraSource: TypeAlias = str | Path | np.ndarray | Sequence[float]
+CameraSource: TypeAlias = StrPath | np.ndarray | Sequence[float]
 
 LARGEST = 64 << 20  # bytes of a file of cameras
 REMEDY = "give FX,FY,CX,CY, a 3 x 3 matrix, or a file that holds one (.txt .npy .npz .json .yaml)"
@@ -66,7 +67,7 @@ def read_camera(source: CameraSource, photo: str = "") -> StoredCamera:
     if isinstance(source, str) and re.fullmatch(r"[-+0-9.eE\s,;]+", source):
         numbers = [float(part) for part in _numbers(source, "the intrinsics")]
         return _of_numbers(numbers, f"the intrinsics {source.strip()!r}")
-    if not isinstance(source, (str, Path)):
+    if not isinstance(source, StrPath):
         with contained("the intrinsics are no numbers", REMEDY):
             return _of_numbers(np.asarray(source, np.float64).ravel(), "the intrinsics")
     path = Path(source)

@@ -33,12 +33,15 @@ OTHER_FORMATS = {  # that are not read, by keys that only they have
 MAX_ID_AS_LABEL = 999  # ids beyond are database keys, not labels
 
 
+Corner = tuple[int, int]  # of a pixel, or a way between two: x, y
+
+
 class _Side(NamedTuple):
     """A side of a pixel, walked with the pixel to the right; all are (x, y)."""
 
-    start: tuple[int, int]  # corner of the pixel
-    along: tuple[int, int]
-    outward: tuple[int, int]
+    start: Corner  # corner of the pixel
+    along: Corner
+    outward: Corner
 
 
 _SIDES = (  # walked right, down, left, up
@@ -347,7 +350,7 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
     while edges:
         first = point = next(iter(edges))
         heading = (edges[first][0] + 3) % 4
-        loop: list[tuple[int, int]] = []
+        loop: list[Corner] = []
         while not loop or point != first:
             choices = edges[point]
             # Where two pixels touch at a corner only, turning right keeps their loops apart.
@@ -364,13 +367,13 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
         yield np.array(loop, np.float32)
 
 
-def _directed_edges(mask: np.ndarray) -> dict[tuple[int, int], list[int]]:
+def _directed_edges(mask: np.ndarray) -> dict[Corner, list[int]]:
     """Map each corner (x, y) to the directions, 0 right, 1 down, 2 left, 3 up, in which an edge
     with the object to its right leaves it.
     """
     height, width = mask.shape
     padded = np.pad(mask, 1)
-    edges: dict[tuple[int, int], list[int]] = {}
+    edges: dict[Corner, list[int]] = {}
     for direction, side in enumerate(_SIDES):
         dx, dy = side.outward
         neighbour = padded[1 + dy :, 1 + dx :][:height, :width]

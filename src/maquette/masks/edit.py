@@ -19,7 +19,7 @@ from maquette.errors import InputError
 from maquette.masks.labels import MAX_INSTANCES, Masks
 from maquette.masks.propose import Click, PhotoMasks, Prompts, Rectangle, answers, check_clicks
 from maquette.masks.segment import ByColour, segment_alpha
-from maquette.photos.pixels import connected_parts, nearest_inside
+from maquette.photos.pixels import Size, connected_parts, nearest_inside
 from maquette.types import InstanceMask
 
 SPECK_SHARE = 0.01  # of the object; smaller pieces are not parts of their own when it is split
@@ -69,7 +69,7 @@ def click_on(
 
 def paint_stroke(
     masks: Masks,
-    size: tuple[int, int],
+    size: Size,
     points: Points,
     radius: float,
     label: int | None,
@@ -89,7 +89,7 @@ def paint_stroke(
 
 def paint_polygon(
     masks: Masks,
-    size: tuple[int, int],
+    size: Size,
     points: Points,
     label: int | None,
     *,
@@ -212,7 +212,7 @@ def free_label(masks: Sequence[InstanceMask]) -> int:
     return next(label for label in range(1, len(masks) + 2) if label not in taken)
 
 
-def _along(size: tuple[int, int], points: Points, radius: float) -> np.ndarray:
+def _along(size: Size, points: Points, radius: float) -> np.ndarray:
     """Mark the pixels (H, W) bool whose centres are no farther than ``radius`` from a line through
     the points.
     """

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from maquette.errors import InputError
-from maquette.photos.pixels import nearest_inside
+from maquette.photos.pixels import Size, nearest_inside
 from maquette.types import InstanceMask, JsonObject
 
 Masks = tuple[InstanceMask, ...]
@@ -46,7 +46,12 @@ class LabelPicture(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def painted(masks: Iterable[InstanceMask], size: tuple[int, int]) -> np.ndarray:
+def labels_in(labels: np.ndarray) -> np.ndarray:
+    """The labels of a label map, ascending, without 0 = background."""
+    return np.unique(labels[labels > 0])
+
+
+def painted(masks: Iterable[InstanceMask], size: Size) -> np.ndarray:
     """(H, W) int32 labels of masks of one size (H, W), 0 where there is none. Where masks overlap
     the smaller one wins, as it usually stands in front.
     """

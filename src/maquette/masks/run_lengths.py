@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.photos.pixels import shown
+from maquette.photos.pixels import Size, shown
 from maquette.types import JsonObject
 
 
 def decode_rle(
-    counts: str | bytes | Sequence[int], size: tuple[int, int], where: str = "run lengths"
+    counts: str | bytes | Sequence[int], size: Size, where: str = "run lengths"
 ) -> np.ndarray:
     """Decode plain or compressed counts to a mask (H, W) bool. Raises InputError when they do not
     fill ``size`` exactly.

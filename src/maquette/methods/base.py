@@ -28,7 +28,7 @@ from maquette.stages.decode import ObjectVolume
 from maquette.stages.lift import Models
 from maquette.stages.perceive import Perception
 from maquette.stages.sample import Sampling
-from maquette.types import Failure, JsonObject
+from maquette.types import Failure, JsonObject, StrPath
 
 __all__ = [
     "EmbeddedMethod",
@@ -169,7 +169,7 @@ class Method(Protocol):
     def tuned(self) -> Callable[..., Method] | None:
         """Options of its own (and ``fit``) by name -> the method with these; None = it has none."""
 
-    def load(self, weights: str | Path | None, device: torch.device) -> Weights:
+    def load(self, weights: StrPath | None, device: torch.device) -> Weights:
         """Find and check its weights in a folder, by default where they were installed. Raises
         CheckpointError.
         """
@@ -236,7 +236,7 @@ class EmbeddedMethod(Generic[N]):
     # folder of a text-to-image pipeline that takes the place of the embedded one
     painter: str | None = None
 
-    def load(self, weights: str | Path | None, device: torch.device) -> ModelSet:
+    def load(self, weights: StrPath | None, device: torch.device) -> ModelSet:
         """The weights in a folder, by default the embedded ones. Raises CheckpointError."""
         kinds = (PERCEPTION, *self.kinds)
         if self.painter is None:

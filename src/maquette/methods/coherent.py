@@ -120,7 +120,7 @@ def camera_sight(camera: Camera, boxes: np.ndarray, surfaces: np.ndarray) -> Sig
     scene frame.
     """
     count = len(boxes)
-    focal = float(camera.intrinsics[0, 0] / max(camera.width, camera.height))
+    focal = float(camera.focal / max(camera.size))
     depth = max(float(project(camera, np.zeros(3))[1]), 1e-3)
     pose = torch.from_numpy(camera.world_from_camera).float()
     return Sight(

@@ -20,6 +20,7 @@ from maquette.geometry.cameras import (
     view_centric_rotation,
 )
 from maquette.geometry.transforms import similarity
+from maquette.photos.pixels import scaled_size
 from maquette.types import Camera
 
 
@@ -61,7 +62,7 @@ def _fitted(
     """A photo (H, W, 3) uint8 in a square (S, S, 3), its edge going on outside of it."""
     height, width = image.shape[:2]
     if scale < 1:  # area-average first: warpAffine alone would alias
-        smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
+        smaller = scaled_size((width, height), scale)
         image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
     fit = np.zeros((2, 3))
     for axis, (full, now) in enumerate(((width, image.shape[1]), (height, image.shape[0]))):
@@ -171,8 +172,7 @@ def overlap(start: int, span: int, limit: int) -> tuple[slice, slice]:
 
 def _resampled(square: np.ndarray, size: int) -> np.ndarray:
     """A square picture (P, P, ...) of another size: area-averaged when it becomes smaller."""
-    smaller = square.shape[0] > size
-    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if square.shape[0] > size else cv2.INTER_LINEAR
     return cv2.resize(square, (size, size), interpolation=how)
 
 
@@ -224,10 +224,10 @@ def camera_parameters(camera: Camera) -> np.ndarray:
     picture side spans there. A picture shows that ratio well, and focal and distance each on its
     own badly.
     """
-    longer = max(camera.width, camera.height)
+    longer = max(camera.size)
     pixel, depth = project(camera, np.zeros(3))
-    centre = (pixel - np.array([camera.width, camera.height]) / 2) / longer
-    focal = camera.intrinsics[0, 0] / longer
+    centre = (pixel - np.array(camera.size) / 2) / longer
+    focal = camera.focal / longer
     numbers = [pitch_of(camera), np.log(focal), *centre, np.log(depth / focal)]
     return np.array(numbers, np.float32)
 

@@ -13,6 +13,7 @@ behind, and in between nothing is said.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -229,7 +230,7 @@ def caption(things: Sequence[Thing], eye: np.ndarray, rng: Generator) -> str:
         return name_of(one, rng, len(things))
     order = [things[int(k)] for k in rng.permutation(len(things))]
     said = name_of(order[0], rng)
-    for before, thing in zip(order, order[1:]):
+    for before, thing in itertools.pairwise(order):
         # Each further thing is put in relation to the one before it: "a cup on a table behind a
         # chair".
         found = relation(before, thing, eye)

@@ -61,7 +61,7 @@ def find_outlines(
     homogeneous = np.zeros((len(vertices), 3))
     for number in range(count):
         chosen = np.flatnonzero(in_front & (layer == number)).astype(np.int32)
-        drawn = draw(vertices, faces[chosen], matrix, camera.width, camera.height)
+        drawn = draw(vertices, faces[chosen], matrix, *camera.size)
         inverse_depth[number], local, homogeneous = drawn
         face[number] = picked(chosen, local)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maquette.errors import InputError
+from maquette.geometry.transforms import VerticesAndFaces
 from maquette.render.vectors import (
     affine,
     compiled,
@@ -68,9 +69,7 @@ def rasterize(
     vertices, faces = checked_mesh(vertices, faces)
     colors = _rows(vertex_colors, len(vertices), np.uint8, "vertex_colors")
     normals = _rows(vertex_normals, len(vertices), np.float32, "vertex_normals")
-    inverse_depth, face, homogeneous = draw(
-        vertices, faces, pixel_from_world(camera), camera.width, camera.height
-    )
+    inverse_depth, face, homogeneous = draw(vertices, faces, pixel_from_world(camera), *camera.size)
     eye = np.ascontiguousarray(camera.position, dtype=np.float64)
     normal, albedo = np.zeros((2, *face.shape, 3), np.float32)
     _resolve(face, homogeneous, vertices, faces, eye, colors, normals, normal, albedo)
@@ -113,7 +112,7 @@ def pixel_from_world(camera: Camera) -> np.ndarray:
     return np.ascontiguousarray(camera.intrinsics @ camera.camera_from_world[:3])
 
 
-def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> VerticesAndFaces:
     """Return the arrays as contiguous float32 (V, 3) and int32 (F, 3); InputError when they would
     read outside of memory.
     """

@@ -146,7 +146,7 @@ def surface_points(buffers: RenderBuffers, camera: Camera) -> np.ndarray:
     """World points (H * W, 3) float32 of all pixels; the camera's own position where there is
     nothing.
     """
-    world_from_pixel = camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)
+    world_from_pixel = camera.rotation @ np.linalg.inv(camera.intrinsics)
     placed = np.column_stack([world_from_pixel, camera.position])
     points = np.empty((buffers.depth.size, 3), np.float32)
     _unproject(buffers.depth, placed, points)

@@ -19,11 +19,10 @@ from maquette.geometry.boxes import longest_side
 from maquette.geometry.connectivity import components, edges_of, without_unused
 from maquette.geometry.isosurface import extract_isosurface
 from maquette.geometry.polygons import doubled_normals
-from maquette.geometry.transforms import transform_points
+from maquette.geometry.transforms import VerticesAndFaces, transform_points
 from maquette.geometry.volumes import sample_volume
+from maquette.stages.crop import State
 from maquette.stages.lift import CHUNK, Models
-
-VerticesAndFaces = tuple[np.ndarray, np.ndarray]
 
 # half steps over the steps and fringes of the grid; docs/log.md has what they do to the scores
 SMOOTHING = 20
@@ -46,7 +45,7 @@ class ObjectVolume:
     seed: int
     volume: Tensor  # (4, R, R, R) TSDF and colour in [-1, 1], on the CPU
     scene_from_cube: np.ndarray  # (4, 4), axes of the scene frame
-    state: dict[str, np.ndarray]  # for regenerate()
+    state: State  # for regenerate()
 
 
 def decode(models: Models, latents: Tensor) -> Tensor:
@@ -129,8 +128,7 @@ def _larger_parts(
 ) -> VerticesAndFaces:
     """Leave out parts of little area; the part and the area of each face are given."""
     area = np.bincount(part, areas)
-    kept = faces[area[part] >= MIN_COMPONENT * area.max()]
-    vertices, faces = without_unused(vertices, kept)
+    vertices, faces = without_unused(vertices, faces[area[part] >= MIN_COMPONENT * area.max()])
     return vertices, faces.astype(np.int32)
 
 

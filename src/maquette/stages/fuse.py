@@ -26,7 +26,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from maquette.geometry.boxes import UNIT_CORNERS, bounding_box
-from maquette.geometry.cameras import project
+from maquette.geometry.cameras import pixels_at, project
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.stages.closeup import Closeup, closeup, distance_within, middle_lines
@@ -108,21 +108,20 @@ class Witness:
     def pixels_per_unit(self) -> float:
         """Of the window, at the middle of the cube."""
         _, depth = project(self.window.camera, self.scene_from_cube[:3, 3])
-        return float(self.window.camera.intrinsics[0, 0] / max(depth, 1e-3))
+        return float(self.window.camera.focal / max(depth, 1e-3))
 
     def see(self, cells: np.ndarray) -> SeenCells:
         """What it says of cells (N, 3) in the cube's frame."""
         camera = self.window.camera
         pixel, away = project(camera, transform_points(self.scene_from_cube, cells))
-        size = np.array([camera.width, camera.height])
-        inside = ((pixel >= 0) & (pixel < size)).all(1) & (away > 1e-3)
-        columns, rows = np.clip(pixel, 0, size - 1).astype(int).T
+        inside = ((pixel >= 0) & (pixel < camera.size)).all(1) & (away > 1e-3)
+        columns, rows = pixels_at(camera, pixel)
         hidden = ~inside | (self.window.others[rows, columns] < away - CONTACT)
         maps = np.dstack([self.inwards, self.thin.depth])
         inwards, surface = bilinear(maps, pixel, cv2.BORDER_REPLICATE).T
         slim = inside & self.thin.here[rows, columns]
         truncations = self.side * TRUNCATION
-        outline = -inwards * away / camera.intrinsics[0, 0] / truncations
+        outline = -inwards * away / camera.focal / truncations
         gap = (surface - away) / truncations
         thickness = np.clip(self.thin.thickness[rows, columns] / truncations, *THICKNESS)
         visible = inside & (inwards > -RIM)
@@ -145,8 +144,7 @@ class Witness:
         """(N,) bool: whether cells (N, 3) in the cube's frame stand before another object."""
         camera = self.window.camera
         pixel, away = project(camera, transform_points(self.scene_from_cube, cells))
-        last = (camera.width - 1, camera.height - 1)
-        columns, rows = np.clip(pixel, 0, last).astype(int).T
+        columns, rows = pixels_at(camera, pixel)
         others = self.window.others[rows, columns]
         return np.isfinite(others) & (others >= away - CONTACT)
 
@@ -318,7 +316,7 @@ def _box_in_photo(camera: Camera, points: np.ndarray) -> np.ndarray:
     """
     pixel, depth = project(camera, points)
     if (depth < 1e-3).any():
-        return np.array([[0, 0], [camera.width, camera.height]])
+        return np.array([[0, 0], camera.size])
     return bounding_box(pixel)
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from maquette.geometry.boxes import cube_cells
+
 ANGLES = np.deg2rad(np.arange(0.0, 180.0, 7.5))  # of a vertical plane's normal
 OFFSETS = np.linspace(-0.12, 0.12, 7)  # of the plane from the middle of the matter, in cube sides
 FINER = (0.5, 0.25)  # of the steps above, around the best
@@ -120,10 +122,8 @@ class VisibleMatter:
 
 def mirrored_field(field: np.ndarray, plane: MirrorPlane) -> np.ndarray:
     """A field (R, R, R) as the plane shows it; 1, nothing, beyond the cube."""
-    resolution = len(field)
-    steps = (np.arange(resolution) + 0.5) / resolution - 0.5
-    cells = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
-    return sampled(field, plane.reflect(cells)).reshape(field.shape)
+    cells = plane.reflect(cube_cells(len(field)))
+    return sampled(field, cells).reshape(field.shape)
 
 
 def sampled(field: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from torch import Tensor
 from maquette.errors import InputError
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import DepthView
-from maquette.masks.labels import painted
+from maquette.masks.labels import labels_in, painted
 from maquette.models.conditioning import (
     Picture,
     camera_from_parameters,
@@ -38,6 +38,7 @@ from maquette.stages.contacts import in_contact
 from maquette.stages.frame import (
     BACKGROUND_DEPTH,
     DepthPicture,
+    ObjectBoxes,
     filling_frame,
     in_frame,
     into_boxes,
@@ -64,7 +65,7 @@ class Perception:
     points: np.ndarray  # (S, S, 3) float32 visible surface in the scene frame
     label_map: np.ndarray  # (H, W) int32 of the photo, the nearest instance where masks overlap
     # label -> (2, 3) estimated box in the scene frame, hidden parts included
-    boxes: dict[int, np.ndarray] = field(default_factory=dict)
+    boxes: ObjectBoxes = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)  # of the masks, by label; "" = not known
     # (H, W) float32 z-depth of the photo's own pixels, where it was given; else None
     given_depth: np.ndarray | None = None
@@ -249,7 +250,7 @@ class _Estimate:
     depth: np.ndarray  # (S, S) log relative
     camera: np.ndarray  # (5,) see conditioning.camera_parameters
     # of the labels that have a pixel at the network's size; none when it has no layout head
-    boxes: dict[int, np.ndarray]
+    boxes: ObjectBoxes
     # label -> (P, P) of its window; none without close looks
     reliefs: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -385,7 +386,7 @@ def _upsample(depth: np.ndarray, labels: np.ndarray, fine_labels: np.ndarray) ->
         return cv2.resize(plane, fine_labels.shape, interpolation=cv2.INTER_LINEAR)
 
     fine = finer(depth)
-    for label in np.unique(fine_labels[fine_labels > 0]):
+    for label in labels_in(fine_labels):
         own = (labels == label).astype(np.float32)
         if own.any():
             weight = finer(own)

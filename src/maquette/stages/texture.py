@@ -22,7 +22,7 @@ from trimesh.visual.material import SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
 from maquette.geometry.boxes import longest_side
-from maquette.geometry.cameras import project, resized
+from maquette.geometry.cameras import pixels_at, project, resized
 from maquette.geometry.transforms import unit_vectors
 from maquette.photos.pixels import nearest_inside
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
@@ -72,7 +72,7 @@ def textured(
         return mesh
     extent = longest_side(vertices)
     pixel, _ = project(seen.camera, vertices)
-    size = (seen.camera.width, seen.camera.height)
+    size = seen.camera.size
     sources = _sources(vertices, clear, mirrors, extent)
     place = _places(vertices, np.clip(pixel, 0, size), clear, sources)
     copy = _copies_of_faces(sources, faces, shown, extent)
@@ -100,15 +100,14 @@ def shown_share(mesh: trimesh.Trimesh, seen: Closeup) -> np.ndarray:
     slope = ((cosine - GRAZING) / (FACING - GRAZING)).clip(0, 1)
     facing = slope * slope * (3 - 2 * slope)
     drawn = checked_mesh(vertices, mesh.faces)
-    inverse, _, _ = draw(*drawn, pixel_from_world(camera), camera.width, camera.height)
+    inverse, _, _ = draw(*drawn, pixel_from_world(camera), *camera.size)
     with np.errstate(divide="ignore"):
         foremost = maximum_filter(np.where(inverse > 0, 1 / inverse, 0), 3)
-    last = (camera.width - 1, camera.height - 1)
-    x, y = np.clip(pixel, 0, last).astype(int).T
+    x, y = pixels_at(camera, pixel)
     tolerance = BEHIND * longest_side(vertices)
     unhidden = np.clip(2 - (depth - foremost[y, x]) / tolerance, 0, 1)
     within = np.clip(seen.inwards()[y // 2, x // 2] + 0.5, 0, 1)
-    outside = (pixel < 0) | (pixel >= (camera.width, camera.height))
+    outside = (pixel < 0) | (pixel >= camera.size)
     return facing * unhidden * within * ~outside.any(1)
 
 

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from maquette.geometry.boxes import PixelBox
+
 
 class NextClick(NamedTuple):
     """A click on a pixel; positive when it belongs to the object."""
@@ -54,7 +56,7 @@ def _depth(area: np.ndarray) -> np.ndarray:
 
 
 def drawn_box(
-    box: tuple[int, int, int, int], rng: Generator, spread: float = 0.05
+    box: PixelBox, rng: Generator, spread: float = 0.05
 ) -> tuple[float, float, float, float]:
     """A box as a person draws it: each side moved by a normal share of the box's size."""
     left, top, right, bottom = box

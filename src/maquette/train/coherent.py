@@ -54,6 +54,7 @@ from maquette.train.task import (
     Batch,
     HeldOut,
     LossAndParts,
+    Parts,
     Sample,
     ScoresAndPicture,
     Task,
@@ -146,7 +147,7 @@ class ObjectSamples(Dataset):
         """Object k of a photo: what the network sees of it, and its pose in the scene frame."""
         camera = photo.view.camera
         placement = photo.view.placements[k]
-        focal = float(camera.intrinsics[0, 0] / camera.width)
+        focal = float(camera.focal / camera.width)
         centre_depth = float(project(camera, np.zeros(3))[1])
         own = photo.labels == k + 1
         box = picture_box(photo.drawn == k + 1)
@@ -196,8 +197,7 @@ class ShapeCodes:
         for start in range(0, len(missing), 8):
             self._read(missing[start : start + 8], device)
         numbers, intrinsic = zip(*(self._known[asset] for asset in assets))
-        gaussians = PartGaussians.of(torch.stack(numbers).to(device))
-        return gaussians, torch.stack(intrinsic).to(device)
+        return PartGaussians.of(torch.stack(numbers).to(device)), torch.stack(intrinsic).to(device)
 
     @torch.no_grad()
     def _read(self, assets: list[int], device: torch.device) -> None:
@@ -228,7 +228,7 @@ def coherent_task(
     return CoherentTask(model, picture, codes, samples, joint)
 
 
-def sight_of(batch: dict[str, Tensor]) -> Sight:
+def sight_of(batch: Sample) -> Sight:
     """How the objects of a batch are seen."""
     known = torch.ones_like(batch["focal"], dtype=torch.bool)
     return Sight(
@@ -376,8 +376,8 @@ class CoherentTask(Task[Coherent]):
             tokens = self.picture(batch["crops"])
         context = model.context(tokens, batch["cues"], keep)
         levels = self._levels(scene, generator, device)
-        errors: dict[str, Tensor] = {}
-        guesses: dict[str, Tensor] = {}
+        errors: Parts = {}
+        guesses: Parts = {}
         for (name, denoising), level in zip(_denoisings(model, x0).items(), levels, strict=True):
             if model.config.diffusion:
                 noise = torch.randn(denoising.clean.shape, generator=generator).to(device)
@@ -412,7 +412,7 @@ class CoherentTask(Task[Coherent]):
 
     def _alignment(
         self,
-        guesses: dict[str, Tensor],
+        guesses: Parts,
         sight: Sight,
         seen: Tensor,
         trust: Tensor,

@@ -13,6 +13,7 @@ from maquette.flow.path import (
     data_from_velocity,
     interpolate,
     logit_normal_times,
+    noise_like,
     velocity_target,
 )
 from maquette.flow.sample import euler, seeded_noise
@@ -123,7 +124,7 @@ class GeneratorTask(Task[Generator]):
             return guess, detached({"guess": guess})
         x0 = encode_targets(self.vae, target)
         t = row_times(batch["scene_of"], generator)
-        noise = torch.randn(x0.shape, generator=generator).to(x0)
+        noise = noise_like(x0, generator)
         keep = (torch.rand(len(x0), generator=generator) >= self.drop_context).to(x0)
         condition = model.encode(batch["crops"], batch["lifted"], self.vae, self.zoomed)
         known = Condition(condition.context * keep[:, None, None], condition.lift)

@@ -45,7 +45,7 @@ from maquette.train.muon import Muon
 from maquette.train.plot import write_loss_plot
 from maquette.train.ranks import Ranks
 from maquette.train.task import Batch, LossAndParts, Net, Parts, Task, on_device
-from maquette.types import JsonObject
+from maquette.types import JsonObject, StrPath
 
 Log = Callable[[str], None]
 Row = dict[str, float]  # of the log
@@ -132,7 +132,7 @@ class Run(Generic[Net]):
     def __init__(
         self,
         task: Task[Net],
-        folder: str | Path,
+        folder: StrPath,
         config: LoopConfig,
         device: str = "cpu",
         metadata: JsonObject | None = None,

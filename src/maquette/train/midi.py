@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 from maquette.errors import InputError
-from maquette.flow.path import interpolate, logit_normal_times, velocity_target
+from maquette.flow.path import interpolate, logit_normal_times, noise_like, velocity_target
 from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
 from maquette.models.generator import Condition, Generator
@@ -191,7 +191,7 @@ class MidiTask(Task[MultiInstanceGenerator]):
         x0 = encode_targets(self.vae, batch["target"])
         t = logit_normal_times(count, generator)[scene].to(x0.device)
         keep = (torch.rand(count, generator=generator) >= self.drop_context)[scene].to(x0)
-        noise = torch.randn(x0.shape, generator=generator).to(x0)
+        noise = noise_like(x0, generator)
         known = Condition(condition.context * keep[:, None, None], condition.lift)
         velocity = model(interpolate(x0, noise, t), t, known, groups)
         error = (velocity.float() - velocity_target(x0, noise)).square().mean((1, 2, 3, 4))
@@ -199,8 +199,7 @@ class MidiTask(Task[MultiInstanceGenerator]):
         together = torch.tensor(groups)[scene] > 1
         for name, rows in (("flow_scenes", together), ("flow_single", ~together)):
             if rows.any():
-                numbers = torch.nonzero(rows)[:, 0].to(error.device)
-                parts[name] = error[numbers].mean()
+                parts[name] = error[torch.nonzero(rows)[:, 0].to(error.device)].mean()
         return error.mean(), detached(parts)
 
     @torch.no_grad()

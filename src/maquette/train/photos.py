@@ -31,6 +31,7 @@ from maquette.train.sources import ViewSource
 from maquette.train.task import (
     Sample,
 )
+from maquette.types import Arrays
 
 INSTANCES = 24  # boxes per view at most
 WINDOWS = 2  # close looks per view
@@ -141,7 +142,7 @@ def _camera_of_cut(view: View, cut: PhotoCut) -> np.ndarray:
     return camera
 
 
-def _surface_targets(view: View, cut: PhotoCut, truth: Picture) -> dict[str, np.ndarray]:
+def _surface_targets(view: View, cut: PhotoCut, truth: Picture) -> Arrays:
     """What is true in each pixel of the letterboxed picture: log depth relative to the scene's
     centre, where it is known and where an object is, and the normal in the camera's axes.
     """
@@ -150,7 +151,7 @@ def _surface_targets(view: View, cut: PhotoCut, truth: Picture) -> dict[str, np.
     middle = np.log(centre_depth(camera_parameters(view.camera).astype(np.float64)))
     relative = _log_depth(depth, np.isfinite(depth), _DEPTHS[1]) - middle
     known = truth.inside & np.isfinite(depth) & (np.abs(relative) < _FAR)
-    normal = cut.of(view.normal)[pixels] @ view.camera.world_from_camera[:3, :3]
+    normal = cut.of(view.normal)[pixels] @ view.camera.rotation
     targets = {"depth": np.clip(relative, -_FAR, _FAR).astype(np.float32), "known": known}
     targets["object"] = (truth.labels > 0) & known
     targets["normal"] = np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)
@@ -211,7 +212,7 @@ class ShownPhoto:
     @classmethod
     def of(cls, view: View, cut: PhotoCut) -> ShownPhoto:
         """Cut it out."""
-        camera_from_scene = view.camera.world_from_camera[:3, :3]  # of rows
+        camera_from_scene = view.camera.rotation  # of rows
         normal = cut.of(view.normal) @ camera_from_scene
         labels = cut.of(view.instance).astype(np.int32)
         return cls(cut.of(view.image), labels, cut.of(view.depth), normal)
@@ -223,7 +224,7 @@ def close_samples(
     shown: np.ndarray,
     rng: Generator,
     config: SampleConfig,
-) -> dict[str, np.ndarray]:
+) -> Arrays:
     """Windows around WINDOWS random objects of a view and what is true in them.
 
     shown: the labels that the picture shows.
@@ -241,7 +242,7 @@ def _close_look(
     label: int,
     rng: Generator,
     config: SampleConfig,
-) -> dict[str, np.ndarray]:
+) -> Arrays:
     """One window. Draws: its margin, whether its mask is jittered and how, its colours."""
     margin = float(rng.uniform(1.1, 1.5)) if config.augment else 1.25
     window = cut_window(photo.image, photo.labels, label, config.close, margin)

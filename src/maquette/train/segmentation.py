@@ -180,8 +180,7 @@ class _Pointing:
     def answer(self, logits: Tensor) -> None:
         """Look at what was found: it is the mask before of the next round, and gets one click."""
         self.prompts[:, 3] = logits.float().sigmoid().cpu()
-        found = _enlarged(logits).cpu().numpy() > 0
-        for number, mask in enumerate(found):
+        for number, mask in enumerate(_enlarged(logits).cpu().numpy() > 0):
             if self.rng.random() < DECIDED:
                 self.prompts[number, 3] = (self.prompts[number, 3] > 0.5).float()
             if self.rng.random() < FORGOTTEN:
@@ -197,8 +196,7 @@ class _Pointing:
 
     def _correct(self, number: int, found: np.ndarray) -> None:
         """One more click where a mask is wrong."""
-        truth = self.truth[number]
-        self._click(number, next_click(truth, found, self.inside[number], self.rng))
+        self._click(number, next_click(self.truth[number], found, self.inside[number], self.rng))
 
     def _click(self, number: int, click: NextClick | None) -> None:
         if click is None:
@@ -295,8 +293,7 @@ class SegmentationTask(Task[SegmenterNet]):
             for _ in range(clicks - 1):
                 pointing.answer(found.logits)
                 found = model(maps, pointing.prompts.to(device))
-            judged = mask_loss(found, batch["truth"], batch["inside"])
-            scores[f"iou_{name}"] = float(judged.iou)
+            scores[f"iou_{name}"] = float(mask_loss(found, batch["truth"], batch["inside"]).iou)
             shown.append(_enlarged(found.logits[:SHOWN]).sigmoid().cpu())
         found_all = model.everything(maps)
         seen = everything_loss(found_all, batch["labels"], batch["inside"])

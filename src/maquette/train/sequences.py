@@ -31,6 +31,7 @@ from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.cameras import lift
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.geometry.volumes import DepthView
+from maquette.masks.labels import labels_in
 from maquette.models.conditioning import instance_crop, signed
 from maquette.models.generator import GeneratorConfig
 from maquette.models.image_encoder import GeometryNet
@@ -80,7 +81,7 @@ def disturb_depth(
         noise = rng.normal(0, spread, (cells, cells)).astype(np.float32)
         log_error += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    for label in np.unique(labels[labels > 0]):
+    for label in labels_in(labels):
         own = labels == label
         along_x = (x[own] - x[own].mean()) / width
         along_y = (y[own] - y[own].mean()) / height
@@ -157,7 +158,7 @@ class DepthEstimator:
         image: (H, W, 3) uint8; drawn: (H, W) labels; depth: (H, W) true, which what is not seen
         keeps.
         """
-        labels = np.unique(drawn[drawn > 0])
+        labels = labels_in(drawn)
         masks = tuple(InstanceMask(int(label), drawn == label) for label in labels)
         seen = perceive(self.network, SceneInput(image, masks)).photo_depth
         found = depth.copy()

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
+from maquette.flow.path import noise_like
 from maquette.geometry.part_gaussians import PartGaussians, yaw_rotations
 from maquette.geometry.transforms import rotation_y, scale_of, similarity
 from maquette.models.part_shapes import CANONICAL_SIZE, PART_NUMBERS, PartShapes
@@ -148,8 +149,7 @@ class ShapeTask(Task[PartShapes]):
         """
         first, second = (encode_targets(self.vae, part) for part in batch["volumes"].unbind(1))
         gaussians, intrinsic = model.encode(first)
-        noise = torch.randn(intrinsic.shape, generator=generator).to(intrinsic)
-        disturbed = intrinsic + self.intrinsic_noise * noise
+        disturbed = intrinsic + self.intrinsic_noise * noise_like(intrinsic, generator)
         made, moved = self._decoded(model, batch, gaussians, disturbed)
         here = (made.float() - first).square().mean()
         there = (moved.float() - second).square().mean()

@@ -21,7 +21,7 @@ from maquette.data.shards import decode_view, index_name, index_of, shards_of
 from maquette.data.views import View
 from maquette.errors import InputError
 from maquette.execute.store import brought_here, span
-from maquette.types import JsonObject
+from maquette.types import JsonObject, StrPath
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class StoredViews:
     geometry: bool = True
 
     @classmethod
-    def open(cls, folder: str | Path, kinds: Collection[str] | None = None) -> StoredViews:
+    def open(cls, folder: StrPath, kinds: Collection[str] | None = None) -> StoredViews:
         """List the scenes of all finished shards, or those of some kinds (``SceneConfig.mix``).
 
         InputError when there are none or a shard is damaged.

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
+from maquette.flow.path import noise_like
 from maquette.geometry.transforms import rotation_y, scale_of, similarity
 from maquette.geometry.volumes import TRUNCATION
 from maquette.models.volume_vae import VolumeVAE
@@ -137,7 +138,7 @@ class VolumeTask(Task[VolumeVAE]):
     ) -> LossAndParts:
         """Reconstruction + KL."""
         mean, logvar = model.moments(batch["volume"])
-        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        noise = noise_like(mean, generator)
         decoded = model.decode_raw(mean + (0.5 * logvar).exp() * noise)
         shape, colour = reconstruction_loss(decoded, batch["volume"])
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()

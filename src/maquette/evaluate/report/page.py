@@ -27,6 +27,7 @@ from maquette.evaluate.tables import html, reasons_table, unusable_table
 from maquette.execute.pool import Engine, in_processes, lost, processes
 from maquette.export.bundle import filled, packed, packed_modules, script_json
 from maquette.output import atomic_write
+from maquette.types import StrPath
 
 # In the run folder: pictures and small meshes, so that a second report is quick.
 KEPT = "report-parts"
@@ -39,8 +40,8 @@ Progress = Callable[[int, int], None]
 
 
 def write_report(
-    folder: str | Path,
-    out: str | Path | None = None,
+    folder: StrPath,
+    out: StrPath | None = None,
     *,
     baseline: str | None = None,
     jobs: int = 0,

@@ -23,7 +23,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from maquette.geometry.boxes import pixel_box
+from maquette.geometry.boxes import bounding_box, pixel_box
 from maquette.geometry.cameras import project
 from maquette.models.image_prior import ImagePrior
 from maquette.photos.pixels import cut
@@ -128,7 +128,7 @@ def amodal_box(perception: Perception, label: int) -> np.ndarray:
     if (depth <= 1e-3).any():
         return own
     grow = GROWTH * np.tile(own[2:] - own[:2], 2)
-    reach = np.concatenate([pixel.min(0), pixel.max(0)])
+    reach = bounding_box(pixel).ravel()
     reach = np.clip(reach, own - grow, own + grow)
     low = np.minimum(own[:2], reach[:2])
     high = np.maximum(own[2:], reach[2:])
