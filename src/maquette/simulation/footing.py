@@ -236,7 +236,7 @@ def _with_feet(
     shown: Shown,
 ) -> Standing:
     """Feet where contacts do not reach far enough; of the places that do, the lowest, rather where
-    the photo does not show it; or a longer sole, where that is shorter than the foot.
+    the photo does not show it; a longer sole where it would, and little is lacking.
     """
     angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
     directions = np.stack([np.cos(angles), np.sin(angles)])
@@ -256,9 +256,9 @@ def _with_feet(
             break
         outside = np.flatnonzero(reaches[:, worst] >= wanted[worst])
         cheapest = int(outside[costs[outside].argmin()])
-        longer = lacking[worst] * directions[:, worst]
-        if lacking[worst] < longest and lacking[worst] + thin < costs[cheapest]:
-            given = _with_sole(given, longer, low)
+        length = given.vertices[cheapest, 1] - low
+        if lacking[worst] < longest and costs[cheapest] > length + thin:
+            given = _with_sole(given, lacking[worst] * directions[:, worst], low)
         else:
             given = _with_foot(given, cheapest, low)
     return given
