@@ -144,7 +144,7 @@ def load_model(
     if sha256 is not None and digest != sha256:
         raise CheckpointError(
             f"the weights {path} are damaged: sha256 {digest[:12]}..., expected {sha256[:12]}...; "
-            "reinstall maquette"
+            "reinstall maquette, or leave manifest.json out of a folder of your own"
         )
     tensors = read_tensors(path)
     header = _header(path)

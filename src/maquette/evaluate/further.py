@@ -122,9 +122,11 @@ def physics_extras(predicted: Meshes, unit_per_mesh: float) -> dict[str, float]:
     return extras | {"floating": 100.0 * found.floating, "stable": 100.0 * found.stable}
 
 
-def dynamics_extras(predicted: Meshes, metres_per_mesh: float, seed: int) -> dict[str, float]:
+def dynamics_extras(
+    predicted: Meshes, metres_per_mesh: float, seed: int
+) -> dict[str, float | None]:
     """Measures of a prediction in MuJoCo by field of SceneScore, after scaling its lengths to
-    metres. {} without any surface.
+    metres; None where it diverged. {} without any surface.
     """
     solid = {name: mesh for name, mesh in predicted.items() if not check_mesh(mesh, name)}
     if not solid:

@@ -128,3 +128,10 @@ def winding_hints(meshes: Meshes, wanted: Collection[str]) -> list[str]:
         f"faces of {', '.join(mixed[:4])} point in and out at random: "
         "volumes and contacts of these are unreliable"
     ]
+
+
+def dynamics_hints(numbers: Mapping[str, float | None]) -> list[str]:
+    """Judge whether MuJoCo gave up, by the fields of a scene's score."""
+    if numbers.get("displacement", 0.0) is not None:
+        return []
+    return ["the simulation in MuJoCo diverged: displacement and peak energy are not measured"]

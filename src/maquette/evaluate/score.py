@@ -26,7 +26,13 @@ from maquette.evaluate.further import (
     physics_extras,
     scene_average_precision,
 )
-from maquette.evaluate.hints import name_hints, turn_hints, unit_hints, winding_hints
+from maquette.evaluate.hints import (
+    dynamics_hints,
+    name_hints,
+    turn_hints,
+    unit_hints,
+    winding_hints,
+)
 from maquette.evaluate.matching import Boxes, Pairs, match_objects, require_common_name
 from maquette.evaluate.measure import (
     SurfaceComparison,
@@ -131,7 +137,7 @@ class SceneScore:
     stable: float | None = None
     # of the prediction in MuJoCo, the true scene's longest side being 1 m (dynamics.py)
     depth: float | None = None  # metres, mean of surface samples in other objects
-    displacement: float | None = None  # metres, mean of the same samples after all that time
+    displacement: float | None = None  # metres, mean of the same samples; None where it diverged
     peak_energy: float | None = None  # J/kg
 
     def to_dict(self) -> JsonObject:
@@ -206,16 +212,17 @@ def score_scene(
             rows.append(_found(name, sides, each[name], transform, terms))
         else:
             rows.append(_missed(name, sides, unusable, terms))
+    numbers = _scene_numbers(whole, sides, terms)
     scored = SceneScore(
         protocol=protocol.id,
-        **_scene_numbers(whole, sides, terms),
+        **numbers,
         **_object_means(rows),
         objects=tuple(rows),
         missing=tuple(row.name for row in rows if row.miss),
         extra=_extra(pred, gt, sides, unusable),
         truth_from_predicted=tuple(map(tuple, transform.tolist())),
         seed=seed,
-        hints=tuple(_hints(sides, terms)),
+        hints=(*_hints(sides, terms), *dynamics_hints(numbers)),
     )
     return dataclasses.replace(scored, seconds=time.perf_counter() - start)
 

@@ -50,6 +50,7 @@ LEAST_HALF_WIDTH = 0.75  # cells, of any part
 OUTLINE_BLUR = 0.7  # pixels: the steps of a mask are none of the object
 INSIDE = 2.0  # pixels from the outline, where the surface is known well
 MIRRORED = 1500  # places of the visible surface that a mirror plane is judged by
+TOLD = 0.25  # of the visible layer that must be mirrored into a cell, for it to be known
 RIM = 1.0  # pixels beyond the mask in which the surface goes on
 
 
@@ -152,7 +153,7 @@ class Fused(NamedTuple):
     """An instance that agrees with its photo."""
 
     field: np.ndarray  # (RESOLUTION,) * 3 float32
-    mirror: MirrorPlane | None  # that its hidden side follows, in the scene frame
+    mirrors: tuple[MirrorPlane, ...]  # that its hidden side follows, in the scene frame
 
 
 def fused_field(
@@ -163,23 +164,20 @@ def fused_field(
 ) -> Fused:
     """Field (R, R, R) of one instance -> a finer one that agrees with the photo where that shows
     the instance; with a measured depth, its hidden side is the mirror image of the visible one
-    where that speaks for a plane.
+    where that speaks for a plane, or for two.
     """
     witness = _witness(perception, label, scene_from_cube)
     shape = (RESOLUTION,) * 3
     fine = F.interpolate(generated.float()[None, None], shape, mode="trilinear")[0, 0]
     field, shown = _held_to_photo(fine, witness)
-    plane = None
+    planes: tuple[MirrorPlane, ...] = ()
     if perception.given_depth is not None:
-        plane = _visible_matter(field, witness).find_plane()
-        if plane is not None:
-            mirrored = torch.from_numpy(mirrored_field(field, plane))
-            field, shown = _held_to_photo(mirrored, witness)
+        field, shown, planes = _with_mirrors(field, shown, witness)
     if label in perception.floors:
         field = np.maximum(field, _below_floor(perception.floors[label], scene_from_cube))
     field = _without_hidden_islands(field, shown)
     field = joined(field, lambda cells: ~witness.covers_others(_position(cells)))
-    return Fused(field, None if plane is None else plane.moved(scene_from_cube))
+    return Fused(field, tuple(plane.moved(scene_from_cube) for plane in planes))
 
 
 def _witness(perception: Perception, label: int, scene_from_cube: np.ndarray) -> Witness:
@@ -206,6 +204,24 @@ def _held_to_photo(fine: Tensor, witness: Witness) -> tuple[np.ndarray, np.ndarr
     shown = np.zeros(field.shape, bool)
     shown[near] = seen.shell < 0
     return field, shown
+
+
+def _with_mirrors(
+    field: np.ndarray, shown: np.ndarray, witness: Witness
+) -> tuple[np.ndarray, np.ndarray, tuple[MirrorPlane, ...]]:
+    """A fused field and its visible layer, held to the mirror planes that are found."""
+    first = _visible_matter(field, witness).find_plane()
+    if first is None:
+        return field, shown, ()
+    # what the first plane tells of cells that are shown is not for the second one to change
+    told = mirrored_field(shown.astype(np.float32), first) > TOLD
+    field, shown = _held_to_photo(torch.from_numpy(mirrored_field(field, first)), witness)
+    second = _visible_matter(field, witness).find_second(first)
+    if second is None:
+        return field, shown, (first,)
+    kept = ndimage.gaussian_filter(told.astype(np.float32), 1.0)
+    both = kept * field + (1 - kept) * mirrored_field(field, second)
+    return *_held_to_photo(torch.from_numpy(both), witness), (first, second)
 
 
 def _visible_matter(field: np.ndarray, witness: Witness) -> VisibleMatter:

@@ -2,13 +2,14 @@
 
 In the flow: a mesh in the scene frame + Closeup -> the same mesh with a texture. Every vertex that
 the photo shows reads its own pixel; every other one reads where the nearest shown ones do, or
-those nearest to its mirror image where the object follows a plane (mirror.py). A face
+those nearest to its mirror images where the object follows planes (mirror.py). A face
 reads one of several copies of the crop, the blurrier the less the photo shows of it, and all copies
 are packed into one picture. Vertices are split where faces of different copies meet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -57,10 +58,11 @@ class Atlas:
 def textured(
     mesh: trimesh.Trimesh,
     seen: Closeup,
-    plane: MirrorPlane | None = None,
+    mirrors: Sequence[MirrorPlane] = (),
 ) -> trimesh.Trimesh:
     """The mesh (scene frame) with the photo as its texture, on the side that the photo does not
-    show as the plane (scene frame) mirrors it; as it is when the photo shows next to nothing of it.
+    show as mirror planes (scene frame) mirror it; as it is when the photo shows next to nothing of
+    it.
     """
     vertices = np.asarray(mesh.vertices)
     faces = np.asarray(mesh.faces)
@@ -71,7 +73,7 @@ def textured(
     extent = longest_side(vertices)
     pixel, _ = project(seen.camera, vertices)
     size = seen.camera.size
-    sources = _sources(vertices, clear, plane, extent)
+    sources = _sources(vertices, clear, mirrors, extent)
     place = _places(vertices, np.clip(pixel, 0, size), clear, sources)
     copy = _copies_of_faces(sources, faces, shown, extent)
     atlas = pack(_filled_from_inside(seen), seen.mask)
@@ -112,18 +114,23 @@ def shown_share(mesh: trimesh.Trimesh, seen: Closeup) -> np.ndarray:
 def _sources(
     vertices: np.ndarray,
     shown: np.ndarray,
-    plane: MirrorPlane | None,
+    mirrors: Sequence[MirrorPlane],
     extent: float,
 ) -> np.ndarray:
-    """(V, 3) where each vertex looks for shown ones: at itself, or at its mirror image when that is
-    shown.
+    """(V, 3) where each vertex looks for shown ones: at itself, or at the first of its mirror
+    images that is shown; that in two mirrors is the last.
     """
-    if plane is None:
-        return vertices
-    images = plane.reflect(vertices)
-    distance, _ = cKDTree(vertices[shown]).query(images)
-    is_image = ~shown & (distance < IMAGED * extent)
-    return np.where(is_image[:, None], images, vertices)
+    ways = [vertices]
+    for plane in mirrors:
+        ways += [plane.reflect(way) for way in ways]
+    tree = cKDTree(vertices[shown])
+    sources = vertices.copy()
+    looking = ~shown
+    for images in ways[1:]:
+        found = looking & (tree.query(images)[0] < IMAGED * extent)
+        sources[found] = images[found]
+        looking &= ~found
+    return sources
 
 
 def _places(
