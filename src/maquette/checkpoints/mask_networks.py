@@ -238,8 +238,7 @@ class Pointed:
 
     def _best(self, told: dict[str, Tensor], several: bool) -> np.ndarray:
         scores, logits = self._asked(told, several)
-        best = logits[0, int(scores[0].argmax())]
-        return self._on_photo(best[None])[0]
+        return self._on_photo(logits[0, int(scores[0].argmax())][None])[0]
 
     def _sure(self, points: Sequence[tuple[float, float]]) -> list[tuple[float, np.ndarray]]:
         scores, logits = self._asked({"input_points": self._placed(points)[None, :, None]}, True)

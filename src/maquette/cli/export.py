@@ -68,10 +68,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     add_options(parser, FileSpace, ["unit"])
     add_options(parser, Surroundings)
+    add_result_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def add_result_flags(parser: argparse.ArgumentParser) -> None:
+    """What every command has that writes files and prints what it wrote."""
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument("--json", action="store_true", help="print one JSON summary instead")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

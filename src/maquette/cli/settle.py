@@ -7,6 +7,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
+from maquette.cli.export import add_result_flags
 from maquette.cli.text import aligned
 from maquette.declare import add_options, chosen
 from maquette.options import SimulationOptions
@@ -41,9 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="folder for the result",
     )
     add_options(parser, SimulationOptions, ["collision", "static"])
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
-    parser.add_argument("--json", action="store_true", help="print one JSON summary instead")
+    add_result_flags(parser)
     parser.set_defaults(run=run)
 
 

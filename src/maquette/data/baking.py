@@ -128,8 +128,7 @@ def _both_sides(vertices: np.ndarray, faces: np.ndarray, marked: np.ndarray) -> 
     _, welded = weld(vertices, faces)
     keys = _edge_keys(welded, int(welded.max()) + 1)
     _, edge = np.unique(keys.reshape(-1), return_inverse=True)
-    marks = np.bincount(edge, weights=marked.reshape(-1))
-    return (marks > 0)[edge].reshape(marked.shape)
+    return (np.bincount(edge, weights=marked.reshape(-1)) > 0)[edge].reshape(marked.shape)
 
 
 def _edge_keys(faces: np.ndarray, vertices: int) -> np.ndarray:

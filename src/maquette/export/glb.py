@@ -255,8 +255,7 @@ def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     cosine = -(edges * np.roll(edges, 1, axis=1)).sum(2)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
     weighted = (angle[:, :, None] * normals[:, None, :]).reshape(-1, 3)
-    vertex = faces.reshape(-1)
-    total = _across_seams(vertices, sums_at(vertex, weighted, len(vertices)))
+    total = _across_seams(vertices, sums_at(faces.reshape(-1), weighted, len(vertices)))
     has_normal = np.linalg.norm(total, axis=1, keepdims=True) > 1e-6
     return np.where(has_normal, unit_vectors(total), [0.0, 1.0, 0.0]).astype(np.float32)
 

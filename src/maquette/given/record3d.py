@@ -31,8 +31,7 @@ def read_record3d(path: Path, photo: str, budget: MemoryBudget) -> StoredDepth:
     """
     with contained(f"{path}: not a sound Record3D archive", REMEDY), zipfile.ZipFile(path) as file:
         depths = fnmatch.filter(file.namelist(), f"{FRAMES}*{DEPTH}")
-        numbers = sorted(PurePath(name).stem for name in depths)
-        frame = _frame(numbers, PurePath(photo).stem, path)
+        frame = _frame(sorted(PurePath(name).stem for name in depths), PurePath(photo).stem, path)
         entries = [file.getinfo("metadata"), file.getinfo(f"{FRAMES}{frame}{DEPTH}")]
         budget.take(sum(entry.file_size for entry in entries), path)
         told, packed = (file.read(entry) for entry in entries)

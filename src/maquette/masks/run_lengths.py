@@ -39,8 +39,7 @@ def decode_rle(
     if not sum(runs[1::2]):
         return np.zeros(size, bool)
     values = np.arange(len(runs)) % 2 == 1
-    columns = np.repeat(values, np.asarray(runs, np.int64)).reshape(width, height)
-    return columns.T.copy()
+    return np.repeat(values, np.asarray(runs, np.int64)).reshape(width, height).T.copy()
 
 
 def encode_rle(mask: np.ndarray) -> JsonObject:

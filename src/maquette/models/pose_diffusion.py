@@ -143,8 +143,7 @@ def picture_box(own: np.ndarray) -> np.ndarray:
     """(4,) 2-D box, as in ``Sight``, of an object's pixels (S, S) bool in a square picture that the
     photo's longer side spans.
     """
-    edges = np.array(pixel_box(own), np.float64)
-    return (edges / own.shape[0] - 0.5).astype(np.float32)
+    return (np.array(pixel_box(own), np.float64) / own.shape[0] - 0.5).astype(np.float32)
 
 
 def _extremes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -156,8 +156,7 @@ class SLatFlow(nn.Module):
                 grid = grid.parents[0]
             skips.append(h)
             trace(f"input_blocks.{index}", h)
-        positions = position_embedding(grid.coords[:, 1:], self.config.width)
-        h = h + positions.to(h.dtype)
+        h = h + position_embedding(grid.coords[:, 1:], self.config.width).to(h.dtype)
         h = self._transform(h.expand(copies, -1, -1), grid, modulations.blocks, contexts)
         trace("blocks", h)
         outputs = []

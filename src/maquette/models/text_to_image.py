@@ -151,8 +151,7 @@ class _WordLayer(nn.Module):
         self.attention = WordAttention(channels, word_width, heads)
 
     def forward(self, x: Tensor, words: Words) -> Tensor:
-        told = self.attention(self.norm(to_tokens(x)), words)
-        return x + to_grid(told, x.shape[2:])
+        return x + to_grid(self.attention(self.norm(to_tokens(x)), words), x.shape[2:])
 
 
 class _MiddleBlock(nn.Module):

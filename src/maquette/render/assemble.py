@@ -92,6 +92,5 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     where no face has an area.
     """
     normals = doubled_normals(vertices.astype(np.float64), faces)
-    corners = faces.ravel()
-    summed = sums_at(corners, np.repeat(normals, 3, axis=0), len(vertices))
+    summed = sums_at(faces.ravel(), np.repeat(normals, 3, axis=0), len(vertices))
     return unit_vectors(summed).astype(np.float32)

@@ -138,8 +138,7 @@ def _sky_visibility(
     # an underside sees a floor that lies in its own shade
     turned_down = np.clip(-normals[..., 1], 0.0, 1.0)
     seen = seen * (1.0 - 0.5 * turned_down)
-    large = seen.repeat(step, axis=0).repeat(step, axis=1)
-    return large[:height, :width].ravel()
+    return seen.repeat(step, axis=0).repeat(step, axis=1)[:height, :width].ravel()
 
 
 def surface_points(buffers: RenderBuffers, camera: Camera) -> np.ndarray:

@@ -122,8 +122,7 @@ class VisibleMatter:
 
 def mirrored_field(field: np.ndarray, plane: MirrorPlane) -> np.ndarray:
     """A field (R, R, R) as the plane shows it; 1, nothing, beyond the cube."""
-    cells = plane.reflect(cube_cells(len(field)))
-    return sampled(field, cells).reshape(field.shape)
+    return sampled(field, plane.reflect(cube_cells(len(field)))).reshape(field.shape)
 
 
 def sampled(field: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -79,8 +79,7 @@ def fuse(tensors: Sequence[Tensor], heads: int) -> Tensor:
     stacked = torch.cat(list(tensors))
     if not heads:
         return stacked
-    by_head = stacked.unflatten(0, (heads, len(tensors), -1))
-    return by_head.transpose(0, 1).flatten(0, 2)
+    return stacked.unflatten(0, (heads, len(tensors), -1)).transpose(0, 1).flatten(0, 2)
 
 
 def to_published(tensors: Tensors, rules: Sequence[Rule]) -> StateDict:

@@ -81,8 +81,7 @@ def ray_azimuth(camera: Camera, pixel: np.ndarray) -> float:
     """How far to the right (radians about the vertical) the line of sight through a pixel (2,)
     points from -Z.
     """
-    in_camera = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0]))
-    ray = camera.rotation @ in_camera
+    ray = camera.rotation @ np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0]))
     return float(np.arctan2(ray[0], -ray[2]))
 
 
