@@ -1,61 +1,106 @@
-"""Every method's scenes with and without settling, by the protocol ``tetris3d``.
+"""Every method's scenes with and without settling: scene F, object F and box IoU (iscene), what
+happens to them in MuJoCo (tetris3d), and the share of objects that stand (``standing.py``).
 
-    python benchmarks/settled_methods.py CASE... [--methods iscene,midi,coherent,independent]
+    python benchmarks/settled_methods.py RUN --assets ASSETS [--set random] [--scenes 12]
 
-CASE: folders that ``evaluate.cases.save_case`` wrote. Penetration and displacement are millimetres
-of a scene that is a metre long, energy is J/kg. Beside each mean with settling stands the paired
-difference that settling makes, and half its 95 % interval; a few cases tell an order and no more.
+RUN: a file of JSON lines, one for each scene and method, to which those that it lacks are added;
+the tables are of all that it holds. Penetration and displacement are millimetres of a scene that is
+a metre long, energy is J/kg. Beside each mean with settling stands the mean paired difference that
+settling makes, with half its 95 % interval (Student's t).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
+from standing import drop_test, placed, scores
 
 import maquette
-from maquette.evaluate.cases import load_case, node_name
+from maquette.data.catalogue import Catalogue
+from maquette.evaluate.cases import Case
 from maquette.evaluate.protocols import TETRIS3D
 from maquette.evaluate.score import score_scene
-from maquette.evaluate.surfaces import Meshes
+from maquette.evaluate.sets import held_out_assets, make_case
+from maquette.simulation.parts import CUTS
 from maquette.types import Scene
 
 METHODS = "independent,iscene,midi,coherent,comboverse"
+MEASURES = {
+    "scene F": 2,
+    "object F": 2,
+    "box IoU": 3,
+    "penetration mm": 2,
+    "displacement mm": 1,
+    "peak J/kg": 3,
+    "standing %": 1,
+}
 
 
-def placed(scene: Scene) -> Meshes:
-    """The objects of a scene where they stand, by node."""
-    meshes = {}
-    for instance in scene.visible().instances:
-        moved = instance.mesh.copy().apply_transform(instance.world_from_instance)
-        meshes[node_name(instance.label)] = moved
-    return meshes
+def measured(scene: Scene, case: Case, collision: str) -> list[float | None]:
+    """The numbers of MEASURES; None for what diverged."""
+    physics = score_scene(placed(scene), case.truth, TETRIS3D)
+    lengths = [physics.depth, physics.displacement]
+    millimetres = [None if length is None else 1000 * length for length in lengths]
+    stands, _ = drop_test(scene, collision)
+    standing = 100 * float(stands.mean())
+    return [*map(float, scores(scene, case)), *millimetres, physics.peak_energy, standing]
 
 
-def physics(scene: Scene, truth: Meshes) -> np.ndarray:
-    """(3,) penetration, displacement, peak energy."""
-    found = score_scene(placed(scene), truth, TETRIS3D)
-    return np.array([found.depth, found.displacement, found.peak_energy])
+def both(case: Case, method: str) -> list[list[float | None]]:
+    """The numbers of a method's scene as it was made, and settled."""
+    made = maquette.generate(case.scene_input, method=method)
+    settled = made.settle()
+    return [measured(made, case, CUTS), measured(settled, case, "parts")]
+
+
+def table(rows: Sequence[dict[str, Any]], method: str) -> list[str]:
+    """Lines of Markdown: a measure each."""
+    own = np.array([row["found"] for row in rows if row["method"] == method], dtype=np.float64)
+    lines = []
+    for (measure, digits), values in zip(MEASURES.items(), own.transpose(2, 1, 0)):
+        before, after = values[:, np.isfinite(values).all(0)]
+        gain = after - before
+        count = len(gain)
+        half = student.ppf(0.975, count - 1) * gain.std(ddof=1) / np.sqrt(count)
+        numbers = [f"{value:.{digits}f}" for value in (before.mean(), after.mean(), half)]
+        difference = f"{gain.mean():+.{digits}f} ± {numbers.pop()}"
+        lines.append(f"| {method} | {measure} | {count} | {' | '.join([*numbers, difference])} |")
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="+")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--assets", type=Path)
+    parser.add_argument("--set", default="random")
+    parser.add_argument("--scenes", type=int, default=12)
     parser.add_argument("--methods", default=METHODS)
     args = parser.parse_args()
-    cases = [load_case(Path(folder)) for folder in args.cases]
-    print(f"{len(cases)} scenes; penetration mm, displacement mm, peak J/kg: as made -> settled")
-    for method in args.methods.split(","):
-        rows = []
-        for case in cases:
-            scene = maquette.generate(case.scene_input, method=method)
-            rows.append([physics(one, case.truth) for one in (scene, scene.settle())])
-        before, after = (np.array(rows) * (1000, 1000, 1)).swapaxes(0, 1)
-        gain = after - before
-        half = 1.96 * gain.std(0, ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
-        print(f"{method}: {before.mean(0).round(2)} -> {after.mean(0).round(2)}", flush=True)
-        print(f"    {gain.mean(0).round(2)} +- {np.round(half, 2)}", flush=True)
+    methods = args.methods.split(",")
+    args.run.touch()
+    rows = [json.loads(line) for line in args.run.read_text().splitlines()]
+    known = {(row["scene"], row["method"]) for row in rows}
+    library = Catalogue.of(held_out_assets(args.assets)) if args.scenes else None
+    for index in range(args.scenes):
+        case = make_case(library, args.set, index)
+        for method in methods:
+            if (case.name, method) in known:
+                continue
+            row = {"scene": case.name, "method": method, "found": both(case, method)}
+            rows.append(row)
+            with args.run.open("a") as file:
+                file.write(f"{json.dumps(row)}\n")
+            print(row, flush=True)
+    print("| method | measure | scenes | as made | settled | difference |")
+    print("|---|---|---|---|---|---|")
+    for method in methods:
+        print("\n".join(table(rows, method)))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """How long a scene takes to MJCF and to rest: seconds of the processor, children included, which a
 busy machine does not change, and of the clock.
 
-    python benchmarks/simulation_speed.py SCENE [--collision parts,hull]
+    python benchmarks/simulation_speed.py SCENE [--collision parts,hull] [--objects 10]
 
-Each is done twice: the second time the libraries are loaded and convex parts are kept.
+``--objects``: only so many of the scene, those that are first in it. Each is done twice: the
+second time the libraries are loaded and convex parts are kept.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -48,13 +50,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scene")
     parser.add_argument("--collision", default="parts,hull")
+    parser.add_argument("--objects", type=int)
+    parser.add_argument("--only", choices=("export", "settle"))
     args = parser.parse_args()
-    scene = load(args.scene)
-    count = len(scene.visible().instances)
+    scene = load(args.scene).visible()
+    scene = replace(scene, instances=scene.instances[: args.objects])
+    count = len(scene.instances)
     for collision in args.collision.split(","):
         options = SimulationOptions(collision=collision)
-        told(f"export, {collision}, {count} objects", partial(exported, scene, options))
-        told(f"settle, {collision}, {count} objects", partial(settled, scene, options))
+        for name, work in (("export", exported), ("settle", settled)):
+            if args.only in (None, name):
+                told(f"{name}, {collision}, {count} objects", partial(work, scene, options))
 
 
 if __name__ == "__main__":

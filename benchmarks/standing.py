@@ -20,11 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from maquette.document.scene_json import load
-from maquette.evaluate.cases import load_case, node_name
+from maquette.evaluate.cases import Case, load_case, node_name
 from maquette.evaluate.protocols import ISCENE
 from maquette.evaluate.score import score_scene
+from maquette.evaluate.surfaces import Meshes
 from maquette.options import ScaleOptions, SimulationOptions
-from maquette.simulation.bodies import bodies_of, span_of
+from maquette.simulation.bodies import bodies_of, solids_of, span_of
+from maquette.simulation.parts import CUTS
 from maquette.simulation.scale import scaled_scene
 from maquette.simulation.settle import GONE, TOPPLED, settle, tilt_of
 from maquette.simulation.world import world_of
@@ -33,10 +35,13 @@ from maquette.types import Scene
 POINTS = 3000  # of each object, for scores
 
 
-def drop_test(scene: Scene, options: SimulationOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Of each object, whether it stands, and its deepest overlap in shares of the scene."""
+def drop_test(scene: Scene, collision: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of each object, whether it stands, and its deepest overlap in shares of the scene;
+    ``collision``: as ``simulation.parts.decomposed`` takes it.
+    """
     scaled = scaled_scene(scene, ScaleOptions(metres_per_unit=1.0 / span_of(scene.visible())))
-    world = world_of(bodies_of(scaled, options))
+    solids = solids_of([one.mesh for one in scene.visible().instances], collision)
+    world = world_of(bodies_of(scaled, SimulationOptions(up="y"), solids))
     overlaps = np.array(list(world.penetrations().values())) / span_of(scene.visible())
     before = world.poses()
     world.come_to_rest()
@@ -49,15 +54,17 @@ def drop_test(scene: Scene, options: SimulationOptions) -> tuple[np.ndarray, np.
     return np.array(stands), overlaps
 
 
-def scores(scene: Scene, case: Path) -> np.ndarray:
+def placed(scene: Scene) -> Meshes:
+    """The objects of a scene where they stand, by node."""
+    return {
+        node_name(one.label): one.mesh.copy().apply_transform(one.world_from_instance)
+        for one in scene.visible().instances
+    }
+
+
+def scores(scene: Scene, case: Case) -> np.ndarray:
     """Scene F, object F and box IoU."""
-    known = load_case(case)
-    meshes = {}
-    for instance in scene.visible().instances:
-        meshes[node_name(instance.label)] = instance.mesh.copy().apply_transform(
-            instance.world_from_instance
-        )
-    found = score_scene(meshes, known.truth, replace(ISCENE, points=POINTS))
+    found = score_scene(placed(scene), case.truth, replace(ISCENE, points=POINTS))
     return np.array([found.f_s, found.f_o, found.iou_b])
 
 
@@ -68,11 +75,12 @@ def before_and_after(
     the masks lost; then (0 or 1, 2, 3) its scores before and after. Each scene is a line.
     """
     scene = load(path)
-    stood, overlap = drop_test(scene, options)
+    collision = options.collision
+    stood, overlap = drop_test(scene, CUTS if collision == "parts" else collision)
     begun = time.perf_counter()
     settled = settle(scene, options)
     seconds = time.perf_counter() - begun
-    stands, left = drop_test(settled.scene, options)
+    stands, left = drop_test(settled.scene, collision)
     held = np.array([not row.rests for row in settled.objects])
     looks = [
         row.agreement_before - row.agreement_after
@@ -95,7 +103,8 @@ def scored_pair(before: Scene, after: Scene, case: Path | None) -> np.ndarray:
     """(1, 2, 3) scores of a scene before and after, (0, 2, 3) without a truth."""
     if case is None or not case.exists():
         return np.empty((0, 2, 3))
-    pairs = np.array([[scores(before, case), scores(after, case)]])
+    known = load_case(case)
+    pairs = np.array([[scores(before, known), scores(after, known)]])
     print(f"    scene F, object F, box IoU: {pairs[0, 0].round(3)} -> {pairs[0, 1].round(3)}")
     return pairs
 

@@ -9,6 +9,7 @@ from maquette.evaluate.dynamics import penetration_depths, scene_dynamics
 from maquette.evaluate.protocols import TETRIS3D
 from maquette.evaluate.score import score_scene
 from maquette.evaluate.surfaces import sample_mesh
+from maquette.simulation.world import world_of
 
 pytest.importorskip("mujoco")
 GRAVITY = 9.81
@@ -80,3 +81,47 @@ def test_nothing_and_no_library_are_said(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'maquette\[sim\]'"):
         scene_dynamics({"cube": box((1, 1, 1))})
+
+
+def splinter(at):
+    """A light, thin thing that spins when it falls off a cube; about ``at``."""
+    turn = trimesh.transformations.rotation_matrix(1.2, [0, 0.2, 1])
+    thin = box((0.3, 0.004, 0.02)).apply_transform(turn).apply_translation((0.0, 0.3, 0.0))
+    cube = box((0.2, 0.2, 0.2), (0.0, 0.01, 0.0))
+    return {name: m.apply_translation(at) for name, m in (("thin", thin), ("cube", cube))}
+
+
+def test_where_the_scene_is_makes_no_difference():
+    """What spins far from the origin of its frame gains energy with every step."""
+    here = scene_dynamics(splinter((0, 0, 0)), points=FEW, seconds=3)
+    there = scene_dynamics(splinter((3, 0, -2)), points=FEW, seconds=3)
+    assert there.displacement == pytest.approx(here.displacement, rel=1e-3)
+    assert there.peak_energy == pytest.approx(here.peak_energy, rel=1e-3) and here.peak_energy < 0.1
+
+
+def test_boxes_that_overlap_by_half_part_slowly():
+    """Contacts of MuJoCo are critically damped with a time constant of 20 ms, so a depth goes away
+    no faster than at depth / (e * 10 ms), shared by two of equal mass.
+    """
+    depth = 0.1
+    boxes = {k: box((0.2, 0.2, 0.2), (depth * k, 0.1, 0.0)) for k in range(2)}
+    found = scene_dynamics({str(k): b for k, b in boxes.items()}, points=FEW)
+    speed = depth / (np.e * 0.01) / 2
+    assert 0.01 < found.peak_energy < speed**2 / 2
+    assert depth / 2 < found.displacement < 2 * depth
+
+
+@pytest.mark.parametrize("speed", [1e6, np.nan])
+def test_what_diverges_is_not_measured_and_that_is_said(speed, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes of what is no number into a log file
+
+    def thrown(bodies):
+        world = world_of(bodies)
+        world.data.qvel[:3] = speed
+        return world
+
+    monkeypatch.setattr("maquette.evaluate.dynamics.world_of", thrown)
+    cube = {"cube": box((1, 1, 1))}
+    score = score_scene(cube, cube, TETRIS3D)
+    assert score.displacement is None and score.peak_energy is None and score.depth == 0
+    assert any("diverged" in hint for hint in score.hints)

@@ -14,6 +14,7 @@ from maquette.simulation.arrange import (
     grounded,
     hanging,
     levelled_bodies,
+    untangled,
     with_room,
 )
 from maquette.simulation.bodies import solids_of
@@ -94,15 +95,39 @@ def test_a_foot_that_ends_behind_something_nearer_reaches_the_ground_there():
     assert agree[3].visible > 0.8
 
 
-def test_what_nobody_sees_standing_goes_behind_what_is_nearer():
+def hung_in_the_table(way):
+    """A block without a place to stand, in a table on the ground, so far along its ray."""
     scene = standing().delete(2)
+    scene = dataclasses.replace(scene, supports={1: Support(GROUND)}, ground_height=-1.0)
     eye = scene.camera.position
     place = scene[1].box.mean(0)
     away = (place - eye) / np.linalg.norm(place - eye)
-    scene = scene.move(4, place + 0.1 * away - scene[4].box.mean(0))
-    given = of(scene)
-    assert given.world(()).pair_overlaps()
-    moved = grounded(given, 4).scene
+    return scene.move(4, place + way * away - scene[4].box.mean(0))
+
+
+@pytest.mark.parametrize("way", [-1, 1])
+def test_what_hangs_in_something_leaves_it_along_its_ray_to_the_side_that_is_seen(way):
+    scene = hung_in_the_table(0.2 * way)
+    assert hanging(scene) == {4} and of(scene).world(()).pair_overlaps()
+    moved = untangled(of(scene), ()).scene
     assert not of(moved).world(()).pair_overlaps()
     both = [instance_silhouettes([one[4]], scene.camera) for one in (scene, moved)]
     assert np.array_equal(*both)
+    eye = scene.camera.position
+    far = [np.linalg.norm(one[4].box.mean(0) - eye) for one in (scene, moved)]
+    assert way * (far[1] - far[0]) > 0.01
+    assert untangled(of(scene), (4,)).scene is scene
+
+
+def test_masks_tell_what_is_in_front_and_to_that_side_it_would_go_through():
+    scene = hung_in_the_table(0.2)
+    covered = instance_silhouettes([scene[4]], scene.camera) == 4
+    masks = (InstanceMask(4, covered), InstanceMask(1, ~covered))
+    photo = SceneInput(np.zeros((*covered.shape, 3), np.uint8), masks)
+    shown = dataclasses.replace(scene, input=photo)
+    assert untangled(of(shown), ()).scene is shown
+
+
+def test_what_goes_through_something_stays():
+    scene = hung_in_the_table(0.0)
+    assert untangled(of(scene), ()).scene is scene

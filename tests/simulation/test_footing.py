@@ -86,6 +86,20 @@ def test_a_table_without_hind_legs_gets_one_and_stands(reach):
     assert (given.vertices[changed, 1] < 0).all()
 
 
+@pytest.mark.parametrize("reach", [0.15, 0.25])
+def test_a_thin_column_gets_a_wider_sole_and_no_leg_from_the_top_that_it_carries(reach):
+    top = trimesh.creation.box((1.0, 0.1, 1.0)).subdivide().subdivide()
+    column = trimesh.creation.box((0.06, 1.0, 0.06)).subdivide().subdivide().subdivide()
+    given = of(trimesh.util.concatenate([top, column.apply_translation((0.0, -0.5, 0.0))]))
+    given = Standing(given.vertices, given.faces, (of(top).parts[0], of(column).parts[0]))
+    assert margin(given) < 0.031
+    made = footed(given, reach, -np.inf, lambda points: np.ones(len(points), bool))
+    assert margin(made) > 0.9 * reach * 0.5 * np.cos(np.pi / 16)
+    changed = (made.vertices != given.vertices).any(1)
+    assert changed.any() and (given.vertices[changed, 1] < -0.97).all()
+    assert made.vertices[:, 1].min() == pytest.approx(-1.0)
+
+
 def test_a_foot_stands_where_the_photo_does_not_show_it():
     given = tripod_without_a_leg()
 

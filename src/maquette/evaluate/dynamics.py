@@ -12,7 +12,7 @@ while.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import trimesh
@@ -29,7 +29,7 @@ from maquette.evaluate.surfaces import (
 )
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.nearest import build_tree, nearest
-from maquette.geometry.transforms import transform_points
+from maquette.geometry.transforms import similarity, transform_points
 from maquette.simulation.bodies import Bodies, RigidBody
 from maquette.simulation.hulls import convex_part, least_thickness
 from maquette.simulation.mass import mesh_mass
@@ -40,6 +40,7 @@ SECONDS = 300.0
 STEP = 0.001  # seconds
 DENSITY = 600.0  # kg/m^3; what is measured does not depend on it
 STILL = 1e-5  # J/kg; less kinetic energy is rest
+WILDEST = 1e6  # J/kg; more is no motion of a scene, but a simulation that diverges
 RESTED = 1000  # steps of rest after which time ends
 
 
@@ -48,8 +49,9 @@ class SceneDynamics:
     """Lengths in units of the meshes, which count as metres."""
 
     depth: float  # mean of all samples, in the object that they are deepest in
-    displacement: float  # mean of all samples, at the end
-    peak_energy: float  # J/kg, of all objects together
+    # None, both, where the simulation diverged
+    displacement: float | None  # mean of all samples, at the end
+    peak_energy: float | None  # J/kg, of all objects together
     seconds: float  # that were simulated
 
 
@@ -76,6 +78,8 @@ def scene_dynamics(
     world = _world(solid)
     start = world.poses()
     peak, spent = _peak_energy(world, seconds)
+    if peak is None:
+        return SceneDynamics(depth, None, None, spent)
     moved = []
     for label, (pose, own) in enumerate(zip(world.poses().values(), samples)):
         motion = pose @ np.linalg.inv(start[label])
@@ -107,31 +111,39 @@ def penetration_depths(
 
 
 def _world(meshes: Meshes) -> PhysicsWorld:
-    """The objects as bodies, labelled by their position."""
+    """The objects as bodies, labelled by their position, each with its frame in its centre of mass:
+    MuJoCo integrates the motion of the frame, so one that is far away circles the body when it
+    spins, and each step along the tangent adds energy.
+    """
     bodies = []
     for label, (name, mesh) in enumerate(meshes.items()):
         vertices = np.asarray(mesh.vertices, dtype=np.float64)
-        faces = np.asarray(mesh.faces)
         hull = convex_part(vertices, least_thickness(vertices))
-        mass, _ = mesh_mass(vertices, faces, hull, DENSITY)
-        accepted, _ = mass.acceptable()
-        bodies.append(RigidBody(label, name, "", mesh, (hull,), accepted, np.eye(4), False))
+        found, _ = mesh_mass(vertices, np.asarray(mesh.faces), hull, DENSITY)
+        mass, _ = found.acceptable()
+        place = similarity(1.0, None, mass.centre)
+        hull = replace(hull, vertices=hull.vertices - mass.centre)
+        mass = replace(mass, centre=np.zeros(3))
+        bodies.append(RigidBody(label, name, "", mesh, (hull,), mass, place, False))
     box = bounding_box(np.concatenate([mesh.vertices for mesh in meshes.values()]))
     floor = float(box[0, 1])
     world = world_of(Bodies(tuple(bodies), floor, longest_side(box), "y", 1.0, True, ()))
     world.model.opt.timestep = STEP
     world.model.opt.enableflags |= int(world.library.mjtEnableBit.mjENBL_ENERGY)
+    world.model.opt.disableflags |= int(world.library.mjtDisableBit.mjDSBL_AUTORESET)
     return world
 
 
-def _peak_energy(world: PhysicsWorld, seconds: float) -> tuple[float, float]:
-    """J/kg at its highest, and the seconds that passed."""
+def _peak_energy(world: PhysicsWorld, seconds: float) -> tuple[float | None, float]:
+    """J/kg at its highest, None where the simulation diverged, and the seconds that passed."""
     mass = float(world.model.body_mass.sum())
     peak = 0.0
     rested = 0
     for step in range(round(seconds / STEP)):
         world.library.mj_step(world.model, world.data)
         energy = float(world.data.energy[1]) / mass
+        if not energy < WILDEST:  # or no number
+            return None, step * STEP
         peak = max(peak, energy)
         rested = rested + 1 if energy < STILL else 0
         if rested > RESTED:

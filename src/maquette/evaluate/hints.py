@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from maquette.evaluate.matching import Boxes, match_by_box
+from maquette.evaluate.matching import Boxes, Pairs, match_by_box
 from maquette.evaluate.protocols import Protocol
 from maquette.evaluate.surfaces import Meshes
 from maquette.geometry.boxes import box_iou
@@ -58,7 +58,7 @@ def unit_hints(predicted: float, truth: float, protocol: Protocol) -> list[str]:
     return hints
 
 
-def name_hints(predicted: Boxes, truth: Boxes, pairs: Mapping[str, str]) -> list[str]:
+def name_hints(predicted: Boxes, truth: Boxes, pairs: Pairs) -> list[str]:
     """Judge a matching by names, of objects given as name -> box (2, 3): do others stand where the
     namesakes should?
     """
@@ -79,7 +79,7 @@ def name_hints(predicted: Boxes, truth: Boxes, pairs: Mapping[str, str]) -> list
     ]
 
 
-def turn_hints(predicted: Boxes, truth: Boxes, pairs: Mapping[str, str]) -> list[str]:
+def turn_hints(predicted: Boxes, truth: Boxes, pairs: Pairs) -> list[str]:
     """Judge whether a quarter turn about an axis would bring the objects, given as name -> box (2,
     3), much nearer to their partners: the usual sign of another upward axis.
     """
@@ -128,3 +128,10 @@ def winding_hints(meshes: Meshes, wanted: Collection[str]) -> list[str]:
         f"faces of {', '.join(mixed[:4])} point in and out at random: "
         "volumes and contacts of these are unreliable"
     ]
+
+
+def dynamics_hints(numbers: Mapping[str, float | None]) -> list[str]:
+    """Judge whether MuJoCo gave up, by the fields of a scene's score."""
+    if numbers.get("displacement", 0.0) is not None:
+        return []
+    return ["the simulation in MuJoCo diverged: displacement and peak energy are not measured"]

@@ -15,6 +15,7 @@ from maquette.document.appearance import appearance_of, mesh_with
 from maquette.geometry.cameras import project
 from maquette.geometry.transforms import similarity, transform_points
 from maquette.options import ScaleOptions, SimulationOptions
+from maquette.render.silhouette import silhouettes_alone
 from maquette.simulation.bodies import Solid, bodies_of, span_of
 from maquette.simulation.contact import fall, supported_by
 from maquette.simulation.footing import (
@@ -33,10 +34,11 @@ from maquette.simulation.world import PhysicsWorld, world_of
 from maquette.types import GROUND, Instance, Scene, Support
 
 REACHES = (0.08, 0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by round
-LARGEST_STEP = 0.1  # log factor along its ray by which an object may be brought into contact
+LARGEST_STEP = 0.7  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
 NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
 CLEAR = 1.2  # times the overlap by which something is moved behind something else
+THROUGH = 0.75  # of the thinner one, along the ray: what overlaps by more goes through it
 HARDLY = 0.05  # of a foot that the photo may show where it is not
 ROUNDS = 4  # of making room between objects that run into each other
 SIDEWAYS = 0.5  # of an overlap that must be horizontal for room to be made
@@ -120,44 +122,90 @@ def hanging(scene: Scene) -> frozenset[int]:
     return frozenset(found)
 
 
+def untangled(given: CollidingScene, still: Collection[int]) -> CollidingScene:
+    """The scene in which what hangs or stands on another object, and is in something, leaves it
+    along its ray, so that its picture stays: what the photo shows in front comes nearer, else what
+    is behind goes farther, with what stands on it. What is on the ground stays, for its foot tells
+    how far it is; so do those that are ``still``, and what goes through the other, as a rider
+    through the bicycle.
+    """
+    for _ in range(ROUNDS):
+        before = given
+        scene = given.scene
+        loose = {label for label, on in scene.supports.items() if on.on in given.solids}
+        loose = (loose | hanging(scene)) - set(still)
+        for first, second, _ in given.world(()).pair_overlaps():
+            front, back = _in_order(given.scene, first, second)
+            if front in loose:
+                given = _apart(given, front, back, -1.0)
+            elif back in loose:
+                given = _apart(given, back, front, 1.0)
+        if given is before:
+            break
+    return given
+
+
+def _in_order(scene: Scene, first: int, second: int) -> tuple[int, int]:
+    """The one that the masks show where both are, and the other one; else the nearer one first."""
+    masks = () if scene.input is None else scene.input.masks
+    shown = {mask.label: mask.mask for mask in masks}
+    counts = [0, 0]
+    if first in shown and second in shown:
+        alone = silhouettes_alone([scene[first], scene[second]], scene.camera)
+        both = alone[first] & alone[second]
+        counts = [int((shown[label] & both).sum()) for label in (first, second)]
+    is_in_front = counts[0] > counts[1]
+    if counts[0] == counts[1]:
+        middles = np.stack([scene[first].box.mean(0), scene[second].box.mean(0)])
+        distances = np.linalg.norm(middles - scene.camera.position, axis=1)
+        is_in_front = bool(distances[0] < distances[1])
+    return (first, second) if is_in_front else (second, first)
+
+
+def _apart(
+    given: CollidingScene,
+    label: int,
+    other: int,
+    way: float,
+) -> CollidingScene:
+    """The scene with one object farther from the eye (``way`` 1) or nearer (-1), and with it what
+    stands on it, until it is out of another one; as it was where they go through each other.
+    """
+    scene = given.scene
+    eye = scene.camera.position
+    body, obstacle = given.standing(label), given.standing(other)
+    ray = scene[label].box.mean(0) - eye
+    away = way * ray / np.linalg.norm(ray)
+    depth = overlap_along(obstacle.parts, body.parts, away)
+    thickness = min(np.ptp(one.corners @ away) for one in (body, obstacle))
+    nearest = np.linalg.norm(body.corners - eye, axis=1).min()
+    factor = 1 + way * CLEAR * depth / nearest  # rays are not quite parallel
+    if depth > THROUGH * thickness or factor <= 0:
+        return given
+    motion = similarity(factor, None, (1 - factor) * eye)
+    placed = motion @ scene[label].world_from_instance
+    return replace(given, scene=scene.transform(label, placed, carry=True))
+
+
 def grounded(given: CollidingScene, label: int) -> CollidingScene:
     """The scene in which something that hangs has a foot on the ground, where that ends behind
     something nearer, so that the photo does not show it; not above another object, on which it may
-    stand, nor farther below than it is high. Nothing tells how far it is, so it is moved along its
-    ray until it is behind.
+    stand, nor farther below than it is high.
     """
     scene = given.scene
     height = float(np.ptp(scene[label].box[:, 1]))
     drop = fall(scene, scene[label], GROUND)
     if supported_by(scene, scene[label]) != GROUND or drop > height:
         return given
-    scene = scene.transform(label, _behind(given, label) @ scene[label].world_from_instance)
-    behind = replace(given, scene=scene)
-    body = behind.standing(label)
+    body = given.standing(label)
     made = with_base(body, scene.ground_height, REACHES[0])
     way = made.vertices - body.vertices
     is_drawn = np.abs(way).max(1) > 0
     drawn = [(body.vertices + share * way)[is_drawn] for share in (0.25, 0.5, 0.75, 1.0)]
     if scene.input is None or _shown(scene, label)(np.concatenate(drawn)).mean() > HARDLY:
-        return behind
+        return given
     supports = {**scene.supports, label: Support(GROUND, 0.0)}
     return replace(given, scene=replace(scene, supports=supports)).reshaped(label, made)
-
-
-def _behind(given: CollidingScene, label: int) -> np.ndarray:
-    """(4, 4) what moves an object away from the eye until nothing nearer is in it."""
-    scene = given.scene
-    eye = scene.camera.position
-    body = given.standing(label)
-    visible = scene.visible().instances
-    distances = {i.label: np.linalg.norm(i.box.mean(0) - eye) for i in visible}
-    away = (scene[label].box.mean(0) - eye) / distances[label]
-    nearer = [one for one, distance in distances.items() if distance < distances[label]]
-    others = [given.standing(one).parts for one in nearer]
-    depths = [overlap_along(parts, body.parts, away) for parts in others]
-    nearest = np.linalg.norm(body.corners - eye, axis=1).min()
-    factor = 1 + CLEAR * max(depths, default=0.0) / nearest  # rays are not quite parallel
-    return similarity(factor, None, (1 - factor) * eye)
 
 
 def levelled_bodies(given: CollidingScene) -> dict[int, Standing]:

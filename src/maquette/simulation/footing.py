@@ -26,6 +26,7 @@ CONTACT = 0.02  # of the object's height: what is so near its lower end touches 
 SUNK = 0.15  # of its height that an object may be below the ground for that to be made flat
 DIRECTIONS = 16  # around the centre of mass
 FOOT = 0.05  # of the longer side of the plan: radius of a foot
+LONGEST_SOLE = 0.4  # of the same, by which a contact gets longer
 SOLE = 0.05  # of the object's height: what of a foot's surroundings becomes its sole
 LEVEL = np.array([1.0, 0.0, 1.0])  # what keeps the plan of a point
 DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
@@ -235,7 +236,7 @@ def _with_feet(
     shown: Shown,
 ) -> Standing:
     """Feet where contacts do not reach far enough; of the places that do, the lowest, rather where
-    the photo does not show it.
+    the photo does not show it; a longer sole where it would, and little is lacking.
     """
     angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
     directions = np.stack([np.cos(angles), np.sin(angles)])
@@ -243,6 +244,9 @@ def _with_feet(
     reaches = (given.vertices[:, [0, 2]] - centre) @ directions
     wanted = reach * reaches.max(0)
     costs = _costs(given.vertices, low, shown)
+    size = np.ptp(given.vertices, axis=0)
+    thin = SHOWN * CONTACT * size[1]  # what a sole shows
+    longest = LONGEST_SOLE * max(size[0], size[2])
     for _ in range(DIRECTIONS):
         offsets = given.base[:, [0, 2]] - centre
         reached = (offsets @ directions).max(0)
@@ -251,7 +255,12 @@ def _with_feet(
         if lacking[worst] <= 0:
             break
         outside = np.flatnonzero(reaches[:, worst] >= wanted[worst])
-        given = _with_foot(given, int(outside[costs[outside].argmin()]), low)
+        cheapest = int(outside[costs[outside].argmin()])
+        length = given.vertices[cheapest, 1] - low
+        if lacking[worst] < longest and costs[cheapest] > length + thin:
+            given = _with_sole(given, lacking[worst] * directions[:, worst], low)
+        else:
+            given = _with_foot(given, cheapest, low)
     return given
 
 
@@ -280,3 +289,22 @@ def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
     vertices[near, 1] = low
     leg = convex_part(np.concatenate([before, vertices[near]]), least_thickness(vertices))
     return Standing(vertices, given.faces, (*given.parts, leg))
+
+
+def _with_sole(given: Standing, longer: np.ndarray, low: float) -> Standing:
+    """The contact that is farthest in a direction, longer by a way (2,), seen from above."""
+    vertices = given.vertices.copy()
+    plan = vertices[:, [0, 2]]
+    size = np.ptp(vertices, axis=0)
+    radius = FOOT * max(size[0], size[2])
+    touching = vertices[:, 1] <= low + 1e-3 * size[1]
+    along = plan @ longer / np.linalg.norm(longer)
+    tip = np.where(touching, along, -np.inf).argmax()
+    near = touching & (np.linalg.norm(plan - plan[tip], axis=1) < radius)
+    share = 1.0 - (along[tip] - along[near]) / radius
+    before = vertices[near]
+    vertices[np.ix_(near, [0, 2])] += np.outer(share, longer)
+    above = vertices[near] + (0.0, CONTACT * size[1], 0.0)
+    solid = np.concatenate([before, vertices[near], above])
+    sole = convex_part(solid, least_thickness(vertices))
+    return Standing(vertices, given.faces, (*given.parts, sole))

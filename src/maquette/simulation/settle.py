@@ -30,6 +30,7 @@ from maquette.simulation.arrange import (
     hanging,
     levelled_bodies,
     made_to_stand,
+    untangled,
     with_instance,
     with_mesh,
     with_room,
@@ -41,7 +42,8 @@ from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
 
 UNCHANGED = 0.01  # of its longest side by which an object changes without a remark
-MOST_LOST = 0.02  # of a scene's mean agreement with its masks
+MOST_LOST = 0.02  # of a scene's mean agreement with its masks, by standing
+MOST_FOR_PARTING = 0.03  # of the same, by leaving what it is in
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
 TOPPLED = np.deg2rad(15.0)
 GONE = 0.05  # of the scene's longest side; what moves farther has left its place
@@ -80,7 +82,6 @@ class _Round:
     leaning: frozenset[int]  # labels of what moved more than it should
     fallen: frozenset[int]  # labels of what did not stay standing
     moving: frozenset[int]  # labels that had not come to rest
-    penetration: dict[int, float]  # by label, at the end
 
 
 def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledScene:
@@ -97,28 +98,32 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
     collision = CUTS if options.collision == "parts" else options.collision
     solids = solids_of([instance.mesh for instance in visible], collision)
     given = CollidingScene(scene, {i.label: solid for i, solid in zip(visible, solids)}, options)
-    for label in hanging(scene):
+    overlaps = given.world(()).penetrations()
+    static = labels_of(scene, options.static, "--static")
+    looks = _agreement(scene)
+    parted = untangled(given, static)
+    if _mean_loss(looks, _agreement(parted.scene)) <= MOST_FOR_PARTING:
+        given = parted
+    for label in hanging(given.scene):
         lowered = grounded(given, label)
         looks, was = _agreement(lowered.scene), _agreement(given.scene)
         if label in looks and looks[label] > was[label] - MOST_LOST:
             given = lowered
     hung = hanging(given.scene)
-    held = hung | labels_of(scene, options.static, "--static")
-    tried, remarks = _until_at_rest(given, held, scene)
+    tried, remarks = _until_at_rest(given, hung | static)
+    remarks = _changes(scene, tried.start.scene) | remarks
     remarks |= dict.fromkeys(hung, "nothing is near below it, so it hangs where it was")
-    return _reported(scene, tried, given.world(()).penetrations(), remarks)
+    return _reported(scene, tried, overlaps, remarks)
 
 
-def _until_at_rest(
-    given: CollidingScene, held: frozenset[int], photographed: Scene
-) -> tuple[_Round, dict[int, str]]:
+def _until_at_rest(given: CollidingScene, held: frozenset[int]) -> tuple[_Round, dict[int, str]]:
     """Tries with ever wider footings, and holding what they do not help; with a remark for each
-    object to which something was done. ``photographed``: the scene as the photo had it.
+    object that is held or still moves.
     """
     unsteady: set[int] = set()
     kept: set[int] = set()
     manners = {label: Manner() for label in given.solids}
-    looks = _agreement(photographed)
+    looks = _agreement(given.scene)
     bodies = levelled_bodies(given)
     while True:
         still = held | kept
@@ -139,8 +144,7 @@ def _until_at_rest(
             truer = _truest(stood, given, label, bodies[label], manners[label])
             kept |= {label} if truer == manners[label] else set()
             manners[label] = truer
-    remarks = _changes(photographed, tried.start.scene)
-    remarks |= dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
+    remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
 
@@ -182,11 +186,15 @@ def _lost(looks: Mapping[int, float], settled: Scene, still: Collection[int]) ->
     of one that is held anyway.
     """
     now = _agreement(settled)
-    losses = {label: before - now[label] for label, before in looks.items()}
-    free = losses.keys() - still
-    if not free or np.mean(list(losses.values())) <= MOST_LOST:
+    free = looks.keys() - still
+    if not free or _mean_loss(looks, now) <= MOST_LOST:
         return set()
-    return {max(free, key=lambda label: losses[label])}
+    return {max(free, key=lambda label: looks[label] - now[label])}
+
+
+def _mean_loss(before: Mapping[int, float], now: Mapping[int, float]) -> float:
+    """Of agreement with masks; 0 without any."""
+    return float(np.mean([before[label] - now[label] for label in before] or [0.0]))
 
 
 # Physics
@@ -210,7 +218,7 @@ def _try(start: CollidingScene, held: Collection[int]) -> _Round:
         if tilt > TOPPLED or np.linalg.norm(change[:3, 3]) > GONE:
             fallen.add(label)
     moved = frozenset(leaning), frozenset(fallen), moving
-    return _Round(start, motions, *moved, world.penetrations())
+    return _Round(start, motions, *moved)
 
 
 def tilt_of(rotation: np.ndarray) -> float:
@@ -250,6 +258,7 @@ def _reported(
     for label, solid in tried.start.solids.items():
         if tried.start.options.collision == "parts":
             remember(after[label].mesh, tried.start.scene[label].mesh, solid.shape)
+    left = _overlaps_left(tried)
     looks_before = _agreement(before)
     looks_after = _agreement(after)
     rows = []
@@ -259,7 +268,7 @@ def _reported(
         remark = remarks.get(label, "")
         tilt = tilt_of(_rotation(new) @ _rotation(old).T)
         displacement = float(np.linalg.norm(new.box.mean(0) - old.box.mean(0)))
-        overlap = overlaps[label], tried.penetration[label]
+        overlap = overlaps[label], left[label]
         rests = label not in tried.moving and not _is_held(remark)
         looks = looks_before.get(label), looks_after.get(label)
         motion = displacement, float(np.rad2deg(tilt))
@@ -272,6 +281,14 @@ def _reported(
     ]
     made = replace(after, instances=tuple(checked), provenance=provenance)
     return SettledScene(made, tuple(rows))
+
+
+def _overlaps_left(tried: _Round) -> dict[int, float]:
+    """Label -> deepest overlap, of what is held as well."""
+    scene = tried.start.scene
+    for label, motion in tried.moved.items():
+        scene = scene.transform(label, motion @ scene[label].world_from_instance)
+    return replace(tried.start, scene=scene).world(()).penetrations()
 
 
 def _is_held(remark: str) -> bool:

@@ -22,14 +22,20 @@ def test_the_scene_grows_while_it_is_made_and_is_found_again(page, app, scene):
       window.seen = [];
       store.watch(["job"], ({ job }) => {
         if (job) window.seen.push([job.instances.length, job.progress?.stage ?? "", job.progress?.overall ?? 0]);
+        if (job) window.asked = job.options;
       });
     }""")
     page.fill("#make [aria-label=Seed]", "5")
     page.fill(
         "#make [aria-label=Steps]", "60"
     )  # slow enough for a browser whose pictures are drawn by the processor
+    page.click("text=Known depth and camera")
+    assert page.is_checked("text=Floor and walls")
+    page.uncheck("text=Floor and walls")
+    shot(page, "08-known-depth")
     page.click("text=Make the scene")
     page.wait_for_selector("#progress progress")
+    assert page.evaluate("window.asked.room") is False
     shot(page, "09-being-made")
     b.arrived(page, "scene")
     b.scene_ready(page, 5)

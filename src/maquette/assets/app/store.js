@@ -57,5 +57,5 @@ export const store = createStore({
   remaking: {}, remade: 0, // label -> {share} of objects that are made anew; counts their starts and ends
   rival: null, // {title, share} of a scene that is made for comparison
   other: null, comparison: null, // the scene at the right when comparing
-  request: { method: null, model: null, perception: "embedded", seed: 0, samples: 1, steps: null, guidance: null, fov: null, fit: true }, // what the next job is asked for
+  request: { method: null, model: null, perception: "embedded", seed: 0, samples: 1, steps: null, guidance: null, fov: null, fit: true, room: true }, // what the next job is asked for
 });

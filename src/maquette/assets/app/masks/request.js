@@ -80,8 +80,9 @@ function build(form, config) {
           field("Field of view, degrees", number("fov", "Vertical field of view", config.options.fov, request.fov, true, "any")),
           field("Guidance", number("guidance", "Guidance", { ...config.options.guidance, default: method.guidance ?? config.options.guidance.default }, request.guidance, true, "any"))),
         perceptions.length > 1 && select("Depth and camera are seen by", perceptions.map((name) => ({ name, title: name })), request.perception, (name) => set({ perception: name })),
-        h("label", { class: "check" }, h("input", { type: "checkbox", checked: request.fit, onchange: (event) => set({ fit: event.target.checked }) }), "Hold objects to what the photo shows"))),
-    h("details", {}, h("summary", {}, "Known depth and camera"), knownGeometry()),
+        check("fit", "Hold objects to what the photo shows", request.fit))),
+    h("details", {}, h("summary", {}, "Known depth and camera"), knownGeometry(),
+      check("room", "Floor and walls, where depth is given", request.room)),
     h("p", { class: "why" }),
     h("button", { type: "submit", class: "primary large" }, "Make the scene")); // prettier-ignore
   enable(form, store.get().masks, store.get().working);
@@ -91,5 +92,7 @@ function number(key, label, { minimum, maximum, default: usual }, value, optiona
   return h("input", { type: "number", "aria-label": label, min: minimum, max: maximum, step, value: value ?? "", placeholder: optional ? `${usual ?? "automatic"}` : "", required: !optional,
     onchange: (event) => { if (event.target.reportValidity()) set({ [key]: event.target.value === "" ? null : Number(event.target.value) }); } }); // prettier-ignore
 }
+
+const check = (key, text, checked) => h("label", { class: "check" }, h("input", { type: "checkbox", checked, onchange: ({ target }) => set({ [key]: target.checked }) }), text); // prettier-ignore
 
 const field = (text, input) => h("label", { class: "field" }, text, input);
