@@ -20,6 +20,7 @@ EVERYTHING = (
     "maquette.train.stored",
     "tests.evaluate.scenes",
     "tests.tiny",
+    "tests.warm",
 )
 
 

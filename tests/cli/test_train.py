@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.train.worlds import build_solids
+from maquette.data.library import build_library
+from tests.train.worlds import solids
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are others there")
@@ -15,7 +16,7 @@ def test_a_background_job_saves_when_it_is_told_to_end(tmp_path):
     """A shell starts background jobs deaf to Ctrl-C; SIGTERM must reach them all the same, and
     nothing that was learnt is lost.
     """
-    library = build_solids(tmp_path / "library")
+    library = str(build_library(solids(), tmp_path / "library", fields=False).folder)
     run = tmp_path / "run"
     command = [
         sys.executable,

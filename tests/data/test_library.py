@@ -2,6 +2,7 @@ import json
 import os
 import pickle
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import trimesh
 
 from maquette.data.assets import Asset, AssetFile, save_asset
-from maquette.data.fields import compute_field
+from maquette.data.fields import AssetField, compute_field
 from maquette.data.library import AssetLibrary, build_library, failures, incomplete
 from maquette.errors import InputError
 from maquette.execute.pool import Engine
@@ -42,11 +43,29 @@ def folder(tmp_path_factory):
     return path
 
 
+@cache
+def field_of(name: str) -> AssetField:
+    return compute_field(next(asset for asset in ASSETS if asset.name == name))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def known_fields():
+    """Those of the assets above are computed once in this process."""
+
+    def field(asset: Asset) -> AssetField:
+        known = any(asset is one for one in ASSETS)
+        return field_of(asset.name) if known else compute_field(asset)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maquette.data.library.compute_field", field)
+        yield
+
+
 def same(library: AssetLibrary) -> None:
     by_name = {asset.name: asset for asset in ASSETS}
     for index, name in enumerate(library.names):
         stored = library.asset(index)
-        field = compute_field(by_name[name])
+        field = field_of(name)
         assert (stored.vertices == by_name[name].vertices).all() and (
             stored.faces == by_name[name].faces
         ).all()
