@@ -30,6 +30,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 aten = torch.ops.aten
 PLACE = "meta"  # where C++ thinks the tensors are
 # Operations that may take tensors of two places.
+SEQUENCES = (tuple, list)
 MOVES = {aten.copy_.default, aten._to_copy.default, aten.set_.source_Tensor}
 # Operations with indices, which may be in ordinary memory; the numbers of the arguments that not.
 INDEXED = {
@@ -89,8 +90,8 @@ class DeviceTensor(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         """Operations outside of ``with mode`` are those of the mode of the first tensor."""
-        leaves = _leaves((*args, *(kwargs or {}).values()))
-        return next(leaf for leaf in leaves if isinstance(leaf, cls)).mode.__torch_dispatch__(
+        tensors = _tensors((*args, *(kwargs or {}).values()))
+        return next(leaf for leaf in tensors if isinstance(leaf, cls)).mode.__torch_dispatch__(
             func, types, args, kwargs
         )
 
@@ -152,6 +153,11 @@ class DeviceTensor(torch.Tensor):
 class Mode(TorchDispatchMode):
     """What happens to every operation while the device is installed."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here; keeping the compiler off costs more than many operations."""
+        return False
+
     def __init__(self, name: str, refuse: Sequence[str] = (), float64: bool = True):
         super().__init__()
         self.name = name
@@ -177,15 +183,15 @@ class Mode(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Do an operation with the values, or refuse it."""
         kwargs = dict(kwargs or {})
-        leaves = list(_leaves((*args, *kwargs.values())))
-        inputs = [leaf for leaf in leaves if isinstance(leaf, DeviceTensor)]
+        tensors = _tensors((*args, *kwargs.values()))
+        inputs = [leaf for leaf in tensors if isinstance(leaf, DeviceTensor)]
         target = kwargs.get("device")
         leaving = target is not None and not self.is_here(target)
         if not inputs and (target is None or leaving):
             return func(*args, **kwargs)
         self._refuse(func)
-        if inputs:
-            self._refuse_mixtures(func, args, leaves)
+        if 0 < len(inputs) < len(tensors):
+            self._refuse_mixtures(func, args, tensors)
         self._refuse_generator(func, kwargs.get("generator"))
         if _waits(func, args) or (leaving and func is aten._to_copy.default):
             self.waited("to cpu" if leaving else func.name())
@@ -199,7 +205,7 @@ class Mode(TorchDispatchMode):
             return found
         if _writes_first(func) and isinstance(found, Tensor):
             return args[0]
-        return _each(lambda leaf: self._placed(func, leaf), found)
+        return _each(functools.partial(self._placed, func), found)
 
     def _placed(self, func: Any, leaf: Any) -> Any:
         """A result as a tensor of this device."""
@@ -213,18 +219,20 @@ class Mode(TorchDispatchMode):
         return DeviceTensor(leaf, self)
 
     def _refuse(self, func: Any) -> None:
+        if not self.refuse:
+            return
         name = func.name()
         if any(part in name for part in self.refuse):
             self.refused[name, where()] += 1
             raise NotImplementedError(f"{name} is not there on {self.device}, at {where()}")
 
-    def _refuse_mixtures(self, func: Any, args: Sequence[Any], leaves: Sequence[Any]) -> None:
+    def _refuse_mixtures(self, func: Any, args: Sequence[Any], tensors: list[Tensor]) -> None:
         """Tensors in ordinary memory may take part as single numbers and as indices only."""
         if func in MOVES:
             return
         if func in INDEXED:
-            leaves = [args[number] for number in INDEXED[func]]
-        if any(_is_plain(leaf) and leaf.dim() for leaf in leaves):
+            tensors = _tensors([args[number] for number in INDEXED[func]])
+        if any(not isinstance(leaf, DeviceTensor) and leaf.dim() for leaf in tensors):
             raise RuntimeError(
                 "Expected all tensors to be on the same device, but found at least two devices, "
                 f"{self.device} and cpu: {func.name()}, at {where()}"
@@ -238,18 +246,20 @@ class Mode(TorchDispatchMode):
             )
 
 
-def _leaves(values: Any) -> Iterator[Any]:
-    """What is in nested sequences."""
-    if isinstance(values, tuple | list):
-        for value in values:
-            yield from _leaves(value)
-    else:
-        yield values
+def _tensors(values: Sequence[Any]) -> list[Tensor]:
+    """Those in nested sequences."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, SEQUENCES):
+            found += _tensors(value)
+    return found
 
 
 def _each(change: Callable[[Any], Any], values: Any) -> Any:
     """Nested sequences with their leaves changed."""
-    if isinstance(values, tuple | list):
+    if isinstance(values, SEQUENCES):
         return type(values)([_each(change, value) for value in values])
     return change(values)
 
@@ -265,10 +275,6 @@ def _without_lists(index: Any) -> Any:
 
 def _values(leaf: Any) -> Any:
     return leaf.values if isinstance(leaf, DeviceTensor) else leaf
-
-
-def _is_plain(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and not isinstance(leaf, DeviceTensor)
 
 
 @functools.cache

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from maquette.stages.check import check
 from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.perceive import Perception
 from maquette.stages.place import place
-from maquette.types import Failure, Instance, Scene, node_names
+from maquette.types import Failure, Instance, JsonObject, Scene, node_names
 
 
 @dataclass
@@ -90,7 +89,7 @@ class Attempt:
     upright: list[UprightMesh] = field(default_factory=list)
     not_made: list[Failure] = field(default_factory=list)  # said by the method
     not_meshed: list[Failure] = field(default_factory=list)
-    decided: dict[str, Any] = field(default_factory=dict)  # by the method
+    decided: JsonObject = field(default_factory=dict)  # by the method
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -108,7 +107,7 @@ class Attempt:
         wanted = len(self.perception.given.masks)
         return sum(i.confidence for i in self.instances) / max(wanted, 1)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> JsonObject:
         """For provenance."""
         return {"seed": self.options.seed, "score": round(self.score, 4)}
 
@@ -174,8 +173,7 @@ def instance_of(
             "warnings": made.warnings,
         }
         return place(made.label, made.mesh, made.seed, **told)
-    cube = made.scene_from_cube
-    mesh = finished_mesh(made.volume, perception, made.label, cube, finish)
+    mesh = finished_mesh(made.volume, perception, made.label, made.scene_from_cube, finish)
     if mesh is None:
         return Failure(made.label, "decode", "its volume holds no surface; try another seed")
     return place(made.label, mesh, made.seed, name=name, state=made.state)

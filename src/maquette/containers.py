@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from maquette.errors import InputError, contained
+from maquette.types import Arrays, StrPath
 
 MEMORY = 4 << 30  # bytes that one document or upload may unpack to, unless the caller says more
 JSON_GROWTH = 10  # times that JSON text grows as Python objects, roughly
@@ -37,7 +38,7 @@ class MemoryBudget:
         self.limit = limit
         self.left = limit
 
-    def take(self, count: int, name: str | Path) -> None:
+    def take(self, count: int, name: StrPath) -> None:
         """Take ``count`` bytes for the file ``name``; InputError when so many are not left."""
         if count < 0:
             raise InputError(f"{name}: declares a size below zero; save or export it again")
@@ -64,7 +65,7 @@ def check_file(path: Path, remedy: str, budget: MemoryBudget) -> None:
             budget.take(size, path)
 
 
-def checked_file(source: str | Path, what: str) -> Path:
+def checked_file(source: StrPath, what: str) -> Path:
     """Return the path of an existing, non-empty file; InputError says ``what`` was expected."""
     path = Path(source)
     if path.is_dir():
@@ -103,9 +104,7 @@ def decoded(content: bytes) -> str:
     return content.decode("utf-16" if is_wide else "utf-8-sig")
 
 
-def read_npz(
-    source: Path | BinaryIO, name: str | Path, budget: MemoryBudget
-) -> dict[str, np.ndarray]:
+def read_npz(source: Path | BinaryIO, name: StrPath, budget: MemoryBudget) -> Arrays:
     """The arrays of an .npz archive by name. InputError for anything but sound arrays of plain
     numbers or text, and when they exceed the budget.
     """
@@ -132,7 +131,7 @@ def read_npy(path: Path, budget: MemoryBudget) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def read_picture(content: bytes, name: str | Path, budget: MemoryBudget) -> Image.Image:
+def read_picture(content: bytes, name: StrPath, budget: MemoryBudget) -> Image.Image:
     """A decoded picture, in the mode of its file. InputError for a broken one, and for one whose
     pixels exceed the budget.
     """
@@ -152,7 +151,7 @@ def pixel_bytes(image: Image.Image) -> int:
     return 4 * image.width * image.height
 
 
-def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str | Path) -> np.ndarray:
+def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: StrPath) -> np.ndarray:
     place = f"{name}: {entry.filename!r}"
     if not entry.filename.endswith(_ARRAY):
         raise InputError(f"{place} is no array; leave it out of the archive")

@@ -96,8 +96,7 @@ def option(default: Any = dataclasses.MISSING, *, help: str, **declared: Any) ->
         declared = {"kind": object, "read": str} | declared
     if "kind" not in declared:
         declared["kind"] = type(default)
-    declaration = Declaration(help=help, **declared)
-    return dataclasses.field(default=default, metadata={_KEY: declaration})
+    return dataclasses.field(default=default, metadata={_KEY: Declaration(help=help, **declared)})
 
 
 def declarations(options: type) -> dict[str, Declaration]:
@@ -156,6 +155,11 @@ def add_options(
 
 def _flags(name: str, declaration: Declaration) -> tuple[str, ...]:
     return declaration.flags or (f"--{name.replace('_', '-')}",)
+
+
+def values_of(record: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, as they are: nothing is copied."""
+    return {name: getattr(record, name) for name in names_of(record)}
 
 
 def _argument(name: str, declaration: Declaration, default: Any) -> dict[str, Any]:

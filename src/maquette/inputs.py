@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from maquette.given.fit import GeometrySource, Shown, fit_geometry
 from maquette.masks.diagnose import diagnose
@@ -12,13 +11,13 @@ from maquette.masks.labels import painted
 from maquette.masks.read import MaskSource, load_masks, select_masks
 from maquette.photos.pixels import WORKING_SIDE, reduced, working_size
 from maquette.photos.read import ImageSource, describe_source, read_photo
-from maquette.types import SceneInput
+from maquette.types import SceneInput, StrPath, Which
 
 
 def read_scene_input(
     image: ImageSource,
     masks: MaskSource,
-    only: Iterable[int | str] | None = None,
+    only: Iterable[Which] | None = None,
     *,
     geometry: GeometrySource | None = None,
     max_side: int = WORKING_SIDE,
@@ -31,7 +30,7 @@ def read_scene_input(
     ``geometry`` is what else is known: depth, camera, gravity. Raises InputError.
     """
     read = read_photo(image)
-    image_name = str(image) if isinstance(image, (str, Path)) else getattr(image, "filename", None)
+    image_name = str(image) if isinstance(image, StrPath) else getattr(image, "filename", None)
     size = read.image.shape[:2]
     target = working_size(size, max_side)
     photo = reduced(read.image, target)

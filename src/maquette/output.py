@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from maquette.errors import OutputError, reason_of
+from maquette.types import StrPath
 
 TEMPORARY_PREFIX = ".maquette-"
 FOREIGN_AGE = 86400.0  # seconds after which a temporary of another machine counts as abandoned
@@ -37,7 +38,7 @@ _IN_THE_WAY = dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a folder is needed h
 _REMEDIES = _FULL | _IN_THE_WAY
 
 
-def refuse_overwrite(path: str | Path, overwrite: bool) -> Path:
+def refuse_overwrite(path: StrPath, overwrite: bool) -> Path:
     """Return the path if it is free or may be replaced; OutputError otherwise."""
     path = Path(path)
     if path.exists() and not overwrite:
@@ -48,7 +49,7 @@ def refuse_overwrite(path: str | Path, overwrite: bool) -> Path:
     return path
 
 
-def writable_folder(path: str | Path) -> Path:
+def writable_folder(path: StrPath) -> Path:
     """Create the folder when missing and prove it writable, before work worth minutes begins;
     OutputError otherwise. What killed runs have left in it is removed.
     """
@@ -63,7 +64,7 @@ def writable_folder(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: StrPath) -> Iterator[Path]:
     """Yield a temporary path (same folder, same suffix) to write to; it takes the final name when
     the body has succeeded.
 
@@ -95,7 +96,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: StrPath) -> Iterator[Path]:
     """Yield a temporary folder to fill; it takes the final name when the body has succeeded,
     replacing a folder that stood there.
 
@@ -138,7 +139,7 @@ def temporary_path(path: Path) -> Path:
     return path.parent / f"{TEMPORARY_PREFIX}{own}{path.suffix}"
 
 
-def clear_leftovers(folder: str | Path) -> int:
+def clear_leftovers(folder: StrPath) -> int:
     """Delete the temporary files and folders that killed runs have left directly in ``folder``;
     returns how many. Never fails: what cannot be deleted stays.
 

@@ -47,7 +47,7 @@ from maquette.stages.place import UNIT, filling_frame, ground_height, in_frame, 
 from maquette.stages.point import proposed
 from maquette.stages.seen import with_seen_depth
 from maquette.stages.support import known_supports
-from maquette.types import Failure, Focal, Instance, Scene, SceneInput
+from maquette.types import Failure, Focal, Instance, JsonObject, Scene, SceneInput, Which
 
 __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imagine", "regenerate"]
 
@@ -62,7 +62,7 @@ def generate(
     photo: Any,
     masks: Any = None,
     *,
-    only: Sequence[int | str] | None = None,
+    only: Sequence[Which] | None = None,
     weights: Any = None,
     models: Weights | None = None,
     progress: Progress = silent,
@@ -140,7 +140,7 @@ def _seen_by(network: DepthNetwork | None, ours: GeometryNet, given: SceneInput)
     return with_seen_depth(given, network, lambda bare: perceive(ours, bare).photo_depth)
 
 
-def _scene_of(kept: Attempt, given: SceneInput, provenance: dict[str, Any]) -> Scene:
+def _scene_of(kept: Attempt, given: SceneInput, provenance: JsonObject) -> Scene:
     """What an attempt has made of the input."""
     instances, camera = kept.instances, kept.perception.camera
     if instances and kept.perception.given_depth is None:  # what is measured has its own unit
@@ -159,7 +159,7 @@ def _scene_of(kept: Attempt, given: SceneInput, provenance: dict[str, Any]) -> S
     )
 
 
-def _how_it_went(attempts: Sequence[Attempt], kept: Attempt, given: SceneInput) -> dict[str, Any]:
+def _how_it_went(attempts: Sequence[Attempt], kept: Attempt, given: SceneInput) -> JsonObject:
     """The part of the provenance that is of this run."""
     tries = [attempt.record() | {"kept": attempt is kept} for attempt in attempts]
     known = given.geometry
@@ -170,7 +170,7 @@ def _how_it_went(attempts: Sequence[Attempt], kept: Attempt, given: SceneInput) 
     }
 
 
-def _taken_out(options: dict[str, Any]) -> GeometrySource:
+def _taken_out(options: JsonObject) -> GeometrySource:
     """What is known of depth and camera, out of all options. InputError for an unknown one."""
     refuse_unknown(options, [*names_of(Options), *KNOWN], "generate")
     return GeometrySource(**{key: options.pop(key) for key in KNOWN if key in options})
@@ -179,7 +179,7 @@ def _taken_out(options: dict[str, Any]) -> GeometrySource:
 def _read(
     photo: Any,
     masks: Any,
-    only: Sequence[int | str] | None,
+    only: Sequence[Which] | None,
     source: GeometrySource,
     fov: float | str | None,
 ) -> SceneInput:
@@ -191,8 +191,7 @@ def _read(
     elif masks is not None:
         given = read_scene_input(photo, masks, only=only, geometry=source)
     else:
-        found = proposed(read_photo(photo))
-        given = read_scene_input(photo, found, only=only, geometry=source)
+        given = read_scene_input(photo, proposed(read_photo(photo)), only=only, geometry=source)
         given = replace(given, warnings=(PROPOSED, *given.warnings))
     return replace(given, focal=_focal(given, fov))
 
@@ -214,7 +213,7 @@ def _made_with(
     weights: Weights,
     kinds: Sequence[str],
     device: torch.device,
-) -> dict[str, Any]:
+) -> JsonObject:
     """The part of the provenance that every scene has."""
     return {
         "method": options.chosen.name,
@@ -227,7 +226,7 @@ def _made_with(
 
 def regenerate(
     scene: Scene,
-    which: int | str,
+    which: Which,
     *,
     seed: int,
     weights: Any = None,

@@ -6,14 +6,13 @@ In the flow: after the methods, before the attempts that follow a recipe.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from maquette.checkpoints.depth_networks import DepthNetwork, open_depth_network
 from maquette.checkpoints.embedded import PERCEPTION
+from maquette.declare import values_of
 from maquette.errors import InputError, require_extra
 from maquette.hardware import choose_device
 from maquette.methods.base import (
@@ -24,6 +23,7 @@ from maquette.methods.base import (
 from maquette.methods.lookup import PUBLISHED, find_method
 from maquette.options import EMBEDDED, TUNING, SceneOptions
 from maquette.stages.finish import Finish
+from maquette.types import JsonObject, StrPath
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Options(SceneOptions):
 
     def __getstate__(self) -> dict[str, Any]:
         """What was asked: another process finds the method itself, whose file it has to run."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values_of(self)
 
     @property
     def tuning(self) -> dict[str, Any]:
@@ -78,9 +78,9 @@ class Options(SceneOptions):
         """What a method is told of the sampling."""
         return Wishes(self.seed, self.steps, self.guidance)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> JsonObject:
         """The options for provenance, the method by its name."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields = values_of(self)
         for key, usual in (("precision", "auto"), ("perception", EMBEDDED)):
             if fields[key] == usual:
                 del fields[key]
@@ -100,7 +100,7 @@ class Options(SceneOptions):
         return (*self.kinds(), *filter(weights.has, self.chosen.optional))
 
 
-def load_for(options: Options, weights: str | Path | None = None) -> Weights:
+def load_for(options: Options, weights: StrPath | None = None) -> Weights:
     """The weights that the options need, from the package, from where they were fetched, or from a
     folder. Raises CheckpointError.
     """

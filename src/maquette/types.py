@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 SHOWN = 8  # names in the short form of a scene
 WRITING = ("preview", "export")  # stages after a scene is made
 GROUND = "ground"  # what an object can stand on besides other objects
+JsonObject = dict[str, Any]
+StrPath = str | Path
+Arrays = dict[str, np.ndarray]  # by name
+Which = int | str  # an object, by its label or its name
 LARGEST_COORDINATE = 1e18  # so that products of a few of them are still finite as float32
 
 
@@ -48,6 +52,21 @@ class Camera:
     world_from_camera: np.ndarray
     width: int  # pixels
     height: int  # pixels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.width, self.height
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """(3, 3) float64, of ``world_from_camera``."""
+        return self.world_from_camera[:3, :3]
+
+    @property
+    def focal(self) -> float:
+        """The focal length in pixels across."""
+        return self.intrinsics[0, 0]
 
     @property
     def camera_from_world(self) -> np.ndarray:
@@ -126,7 +145,7 @@ class Instance:
     node: str = ""  # glTF node name; empty = instance_<label>. See node_names
     warnings: tuple[str, ...] = ()
     # what regenerate() needs, e.g. the instance's cube; arrays only
-    state: dict[str, np.ndarray] = field(default_factory=dict)
+    state: Arrays = field(default_factory=dict)
     hidden: bool = (
         False  # kept in the scene document, left out of pictures and of files for other programs
     )
@@ -189,9 +208,14 @@ class Scene:
     around: tuple[Instance, ...] = ()
 
     @property
+    def everything(self) -> tuple[Instance, ...]:
+        """The instances, then what is around them."""
+        return (*self.instances, *self.around)
+
+    @property
     def labels(self) -> set[int]:
         """Those that are taken, by instances, by what is around them, and by masks."""
-        taken = {one.label for one in (*self.instances, *self.around)}
+        taken = {one.label for one in self.everything}
         if self.input is not None:
             taken |= {mask.label for mask in self.input.masks}
         return taken
@@ -199,7 +223,7 @@ class Scene:
     @property
     def nodes(self) -> set[str]:
         """Names of the glTF nodes of instances and of what is around them."""
-        return {one.node_name for one in (*self.instances, *self.around)}
+        return {one.node_name for one in self.everything}
 
     def __repr__(self) -> str:
         names = [i.node_name for i in self.instances[:SHOWN]]
@@ -214,7 +238,7 @@ class Scene:
 
         return notebook_frame(self)
 
-    def __getitem__(self, which: int | str) -> Instance:
+    def __getitem__(self, which: Which) -> Instance:
         """The instance with this label, node name, or name of its mask if no other one has it;
         InputError names what there is.
         """
@@ -229,7 +253,7 @@ class Scene:
         asked = f"name {which!r}" if isinstance(which, str) else f"label {which}"
         raise InputError(f"{asked} is not in the scene; {meant} has {there}")
 
-    def _with(self, which: int | str, **changes: Any) -> Scene:
+    def _with(self, which: Which, **changes: Any) -> Scene:
         old = self[which]
         changed = dataclasses.replace(old, **changes)
         instances = tuple(changed if i is old else i for i in self.instances)
@@ -237,7 +261,7 @@ class Scene:
 
     def move(
         self,
-        label: int | str,
+        label: Which,
         translation: tuple[float, float, float] | np.ndarray,
         carry: bool = False,
     ) -> Scene:
@@ -250,7 +274,7 @@ class Scene:
             moved = moved._with(each, world_from_instance=shifted(placed, translation, each))
         return moved
 
-    def carried(self, label: int | str) -> tuple[int, ...]:
+    def carried(self, label: Which) -> tuple[int, ...]:
         """The labels of the instances that stand on one, or on one that does; ascending."""
         on = {i.label: self.support(i.label).on for i in self.instances}
         return carried_by(on, self[label].label)
@@ -259,7 +283,7 @@ class Scene:
         """What an instance stands on; nothing known of it is a Support of that, too."""
         return self.supports.get(label, Support(None, 0.0))
 
-    def stand(self, label: int | str, on: int | str) -> Scene:
+    def stand(self, label: Which, on: Which) -> Scene:
         """A scene in which an instance stands on another one, or on "ground": it is moved up or
         down until it touches, with all that stands on it. InputError when it is not above it.
         """
@@ -269,15 +293,14 @@ class Scene:
 
     def transform(
         self,
-        label: int | str,
+        label: Which,
         world_from_instance: np.ndarray,
         carry: bool = False,
     ) -> Scene:
         """A scene in which one instance has a new (4, 4) transform; with ``carry`` what stands on
         it goes along.
         """
-        what = f"the transform of instance {label}"
-        placed = _finite(world_from_instance, (4, 4), what)
+        placed = _finite(world_from_instance, (4, 4), f"the transform of instance {label}")
         moved = self
         for each in self.carried(label) if carry else ():
             pose = carried_pose(
@@ -286,7 +309,7 @@ class Scene:
             moved = moved._with(each, world_from_instance=pose)
         return moved._with(label, world_from_instance=placed)
 
-    def delete(self, label: int | str) -> Scene:
+    def delete(self, label: Which) -> Scene:
         """A scene without one instance."""
         deleted = self[label]
         label = deleted.label
@@ -295,7 +318,7 @@ class Scene:
         known = {one: support for one, support in left.items() if support.on != label}
         return dataclasses.replace(self, instances=kept, supports=known)
 
-    def hide(self, label: int | str, hidden: bool = True) -> Scene:
+    def hide(self, label: Which, hidden: bool = True) -> Scene:
         """A scene in which one instance is hidden, or shown again."""
         return self._with(label, hidden=hidden)
 
@@ -305,7 +328,7 @@ class Scene:
 
     def duplicate(
         self,
-        label: int | str,
+        label: Which,
         translation: tuple[float, float, float] | np.ndarray = (0.0, 0.0, 0.0),
     ) -> Scene:
         """A scene with a copy of one instance, shifted by ``translation`` (3,); it has the smallest
@@ -331,7 +354,7 @@ class Scene:
             supports[copy.label] = supports[label]
         return dataclasses.replace(self, instances=tuple(instances), supports=supports)
 
-    def rename(self, label: int | str, node: str) -> Scene:
+    def rename(self, label: Which, node: str) -> Scene:
         """A scene in which one instance's node has another name; names stay unique."""
         old = self[label]
         check_node(old.label, node, self.nodes - {old.node_name})
@@ -339,7 +362,7 @@ class Scene:
 
     def replace(
         self,
-        label: int | str,
+        label: Which,
         mesh: trimesh.Trimesh,
         fit: bool = True,
     ) -> Scene:
@@ -365,7 +388,7 @@ class Scene:
 
     def regenerate(
         self,
-        label: int | str,
+        label: Which,
         seed: int,
         **options: Any,
     ) -> Scene:
@@ -386,7 +409,7 @@ class Scene:
         refuse_unknown(options, names_of(SimulationOptions), "settle")
         return settle(self, SimulationOptions(**options)).scene
 
-    def export(self, path: str | Path, **options: Any) -> Path:
+    def export(self, path: StrPath, **options: Any) -> Path:
         """Write the scene; the suffix chooses the format: .glb, .obj, .ply, .stl, .html for a page
         that shows it, .json for the scene document, or a simulator's .xml (MJCF), .urdf, .sdf,
         .usda, .usdz.

@@ -122,6 +122,12 @@ def test_a_scale_that_cannot_be_meant_is_one_line(generate, tmp_path, capsys, op
     assert said in capsys.readouterr().err
 
 
+def test_a_folder_is_not_named_as_a_file(generate, tmp_path, capsys):
+    wanted = tmp_path / "desk.glb"
+    assert generate(*write_photo(tmp_path), out=wanted) == 2
+    assert f"give -o {tmp_path / 'desk'}" in capsys.readouterr().err and not wanted.exists()
+
+
 def test_same_seed_same_bytes(generate, tmp_path):
     photo, masks = write_photo(tmp_path)
     for out in ("a", "b"):

@@ -59,6 +59,28 @@ def test_the_plane_is_found_from_the_front(degrees):
     assert np.abs(at - GRID[::8, ::8, ::8].reshape(-1, 3)).max() < 0.06
 
 
+@pytest.mark.parametrize("degrees", [35.0, 60.0])
+def test_a_table_has_a_second_plane_at_right_angles(degrees):
+    """Four balls as its feet, which the camera sees over a corner."""
+    first = MirrorPlane(np.deg2rad(degrees), 0.0)
+    feet = [np.array([x, 0.0, z]) for x in (-0.22, 0.22) for z in (-0.15, 0.15)]
+    level = np.array([first.normal, [0, 1, 0], np.cross(first.normal, [0, 1, 0])])
+    matter = seen_from_front(balls(*((foot @ level, 0.1) for foot in feet)))
+    second = matter.find_second(first)
+    assert second is not None
+    assert abs(second.normal @ first.normal) < 0.07 and abs(second.offset) < 0.02
+
+
+def test_a_chair_has_no_second_plane():
+    """Two low balls in front of two high ones, seen over a corner."""
+    first = MirrorPlane(np.deg2rad(45.0), 0.0)
+    level = np.array([first.normal, [0, 1, 0], np.cross(first.normal, [0, 1, 0])])
+    low = [(np.array([x, -0.2, 0.2]) @ level, 0.1) for x in (-0.2, 0.2)]
+    high = [(np.array([x, 0.2, -0.2]) @ level, 0.14) for x in (-0.2, 0.2)]
+    matter = seen_from_front(balls(*low, *high))
+    assert matter.find_plane() is not None and matter.find_second(first) is None
+
+
 def test_a_thing_without_a_plane_has_none():
     places = [((-0.3, -0.3, 0.1), 0.1), ((-0.05, 0.3, -0.1), 0.14), ((0.3, 0.0, 0.2), 0.07)]
     crooked = balls(*((np.array(centre), radius) for centre, radius in places))

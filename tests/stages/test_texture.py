@@ -69,13 +69,15 @@ def test_a_mirror_plane_carries_colours_to_the_hidden_side():
     spotted[SIZE // 2 - 30 : SIZE // 2 + 30, SIZE // 2 + 30 : SIZE // 2 + 80] = (220, 0, 0)
     seen = closeup(perceived_ball(SIZE, spotted), 1, 1024)
     front_to_back = MirrorPlane(np.pi / 2, 0.0)
-    for plane, is_red in ((front_to_back, True), (None, False)):
-        mesh = textured(ball(), seen, plane)
+    side_to_side = MirrorPlane(0.0, 0.0)
+    red_behind = [(front_to_back,), (side_to_side, front_to_back)]
+    for planes in (*red_behind, (), (side_to_side,)):
+        mesh = textured(ball(), seen, planes)
         colours = vertex_colors_of(mesh).astype(int)
         red = colours[:, 0] > colours[:, 2]
         spot = mesh.vertices[red & (mesh.vertices[:, 2] > 0)].mean(0)
         image = np.linalg.norm(mesh.vertices - spot * [1, 1, -1], axis=1).argmin()
-        assert spot[0] > 0.05 and red[image] == is_red
+        assert spot[0] > 0.05 and red[image] == (planes in red_behind)
 
 
 def test_the_shape_stays_as_it_was_seams_aside():

@@ -18,11 +18,10 @@ from maquette.train.coherent import sight_of
 from maquette.train.loop import Run
 from maquette.train.runs import build_task, data_record, network_configs
 from tests.tiny import SHAPES, ball_vae
-from tests.train.worlds import build_solids
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory):
+def options(tmp_path_factory, library):
     folder = tmp_path_factory.mktemp("coherent")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -37,7 +36,7 @@ def options(tmp_path_factory):
             name: str(save_model(folder / f"{name}.safetensors", model))
             for name, model in models.items()
         }
-    return {"library": build_solids(folder / "library"), "preset": "tiny", **files}
+    return {"library": library, "preset": "tiny", **files}
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,6 @@ from maquette.train.loop import Run
 from maquette.train.runs import build_task
 from tests.checkpoints.tiny_releases import put_json, put_tensors, seeded
 from tests.checkpoints.tiny_trellis import DECODER, write_iscene, write_trellis
-from tests.train.worlds import build_solids
 
 ENCODER = {key: value for key, value in DECODER.items() if key != "out_channels"} | {
     "in_channels": 1,
@@ -46,11 +45,6 @@ def with_encoder(root):
         folder / "ss_enc.safetensors", {theirs: state[ours] for ours, theirs in names.items()}
     )
     return root
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return build_solids(tmp_path_factory.mktemp("data") / "library")
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +119,9 @@ def test_a_step_from_i_scene_trains_its_gates_too_and_is_written_as_it_was_read(
         load_part(released.parts[name], torch.float32) for name in ("structure-flow", "dino")
     )
     assert again.config == task.model.config and eyes.config == task.encoder.config
+    read = again.state_dict()
     for key, tensor in run.average.state_dict().items():
-        torch.testing.assert_close(again.state_dict()[key], tensor, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(read[key], tensor, atol=1e-3, rtol=1e-3)
 
 
 def test_the_command_writes_both_layouts_and_says_where(
@@ -170,11 +165,10 @@ def test_the_command_writes_both_layouts_and_says_where(
 
 def test_reprogramming_changes_no_weight(trellis):
     base = open_base(trellis)
-    plain = load_part(
-        open_release(release("trellis-large"), trellis).parts["structure-flow"], torch.float32
-    )
+    part = open_release(release("trellis-large"), trellis).parts["structure-flow"]
+    plain = load_part(part, torch.float32).state_dict()
     assert all(
-        torch.equal(tensor, plain.state_dict()[key.removeprefix("flow.")])
+        torch.equal(tensor, plain[key.removeprefix("flow.")])
         for key, tensor in base.network.state_dict().items()
     )
     assert base.cells == 16 and all(p.requires_grad for p in base.network.parameters())

@@ -20,15 +20,13 @@ from maquette.train.generator import (
 )
 from maquette.train.runs import build_task
 from tests.tiny import ball_vae
-from tests.train.worlds import build_solids
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory, tiny_weights):
-    folder = tmp_path_factory.mktemp("generator")
+def task(library, tiny_weights):
     vae = str(tiny_weights / FILES["volume-vae"])
     torch.manual_seed(0)
-    options = RunOptions("iscene", build_solids(folder / "library"), preset="tiny", vae=vae)
+    options = RunOptions("iscene", library, preset="tiny", vae=vae)
     return build_task(options)
 
 

@@ -17,7 +17,6 @@ from maquette.train.loop import Run
 from maquette.train.midi import as_scene, as_single_objects, collate_groups
 from maquette.train.runs import base_of, build_task, data_record, network_configs
 from tests.tiny import ball_vae
-from tests.train.worlds import build_solids
 
 
 def rows(count, first=0.0):
@@ -46,7 +45,7 @@ def test_groups_keep_their_pictures_when_collated():
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory):
+def options(tmp_path_factory, library):
     folder = tmp_path_factory.mktemp("midi")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -55,7 +54,7 @@ def options(tmp_path_factory):
         init = save_model(folder / "generator.safetensors", generator)
         vae = save_model(folder / "vae.safetensors", ball_vae())
     return {
-        "library": build_solids(folder / "library"),
+        "library": library,
         "preset": "tiny",
         "init": str(init),
         "vae": str(vae),

@@ -16,17 +16,16 @@ from maquette.options.training import LoopConfig
 from maquette.train.loop import Run
 from maquette.train.shapes import ShapeSamples, ShapeTask, canonical_volume, points_inside
 from tests.tiny import SHAPES, ball_vae
-from tests.train.worlds import build_solids
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return AssetLibrary.open(build_solids(tmp_path_factory.mktemp("shapes") / "library"))
+def opened(library):
+    return AssetLibrary.open(library)
 
 
-def test_the_second_pose_is_the_first_one_moved(library):
+def test_the_second_pose_is_the_first_one_moved(opened):
     for index in range(4):
-        sample = ShapeSamples(library, 48)[index]
+        sample = ShapeSamples(opened, 48)[index]
         first, second = sample["volumes"].float()
         there = sample["scale"] * sample["inside"] @ sample["rotation"].T + sample["translation"]
         kept = (there.abs() < 0.45).all(-1) & (sample_volume(first[:1], sample["inside"])[0] < -0.3)
@@ -47,23 +46,23 @@ def test_points_inside_are_inside_and_thin_things_have_some():
     assert np.isfinite(points_inside(np.full((16, 16, 16), 0.5, np.float32), 10, rng)).all()
 
 
-def test_the_canonical_volume_is_centred_and_of_the_canonical_size(library):
-    inside = torch.nonzero(canonical_volume(library, 0, 64)[0] < 0)
+def test_the_canonical_volume_is_centred_and_of_the_canonical_size(opened):
+    inside = torch.nonzero(canonical_volume(opened, 0, 64)[0] < 0)
     low = inside.amin(0) / 64 - 0.5
     high = (inside.amax(0) + 1) / 64 - 0.5
     torch.testing.assert_close(low + high, torch.zeros(3), atol=0.05, rtol=0)
     assert float((high - low).max()) == pytest.approx(CANONICAL_SIZE, abs=0.06)
 
 
-def test_losses_fall_and_statistics_are_saved(library, tmp_path):
+def test_losses_fall_and_statistics_are_saved(opened, tmp_path):
     torch.manual_seed(0)
     vae = ball_vae()
     vae.latent_std.fill_(1.0)
-    task = ShapeTask(PartShapes(SHAPES), vae, library, library)
+    task = ShapeTask(PartShapes(SHAPES), vae, opened, opened)
     run = Run(
         task,
         tmp_path,
-        LoopConfig(steps=40, batch=4, learning_rate=4e-3, warmup=3, workers=0, log_every=1),
+        LoopConfig(steps=25, batch=2, learning_rate=4e-3, warmup=3, workers=0, log_every=1),
     )
     run.train()
     for name in ("here", "moved", "inside"):
@@ -71,7 +70,7 @@ def test_losses_fall_and_statistics_are_saved(library, tmp_path):
         assert np.mean(values[-5:]) < np.mean(values[:3]), name
     saved = load_model(tmp_path / "weights.safetensors", "shapes").model
     with torch.no_grad():
-        latent = vae.encode(torch.stack([canonical_volume(library, k, 32) for k in range(3)]))
+        latent = vae.encode(torch.stack([canonical_volume(opened, k, 32) for k in range(3)]))
         normalised = saved.normalised(*saved.encode(latent))
     assert 0.2 < float(normalised[..., 16:].std()) < 3 and {
         "held_out_iou",

@@ -13,16 +13,15 @@ from maquette.geometry.transforms import scale_of
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.runs import network_configs
 from maquette.train.volumes import SMALLER, VolumeSamples, VolumeTask, reconstruction_loss
-from tests.train.worlds import build_solids
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return AssetLibrary.open(build_solids(tmp_path_factory.mktemp("volumes") / "library"))
+def opened(library):
+    return AssetLibrary.open(library)
 
 
-def test_one_large_object_or_several_smaller_ones(library):
-    samples = VolumeSamples(library)
+def test_one_large_object_or_several_smaller_ones(opened):
+    samples = VolumeSamples(opened)
     arrangements = [samples.objects(np.random.default_rng(k)) for k in range(300)]
     alone = [objects for objects in arrangements if len(objects) == 1]
     assert 0.6 < len(alone) / len(arrangements) < 0.8
@@ -30,23 +29,23 @@ def test_one_large_object_or_several_smaller_ones(library):
     for objects in arrangements:
         for asset, cube_from_asset in objects:
             low, high = (0.55, 0.95) if len(objects) == 1 else SMALLER
-            assert 0 <= asset < len(library)
+            assert 0 <= asset < len(opened)
             assert low - 1e-6 <= scale_of(cube_from_asset) <= high + 1e-6
             assert np.abs(cube_from_asset[:3, 3]).max() <= 0.5
 
 
-def test_samples_depend_on_seed_and_index_only(library):
-    one, again, other = (VolumeSamples(library, 32, 16, seed) for seed in (0, 0, 1))
+def test_samples_depend_on_seed_and_index_only(opened):
+    one, again, other = (VolumeSamples(opened, 32, 16, seed) for seed in (0, 0, 1))
     assert torch.equal(one[3]["volume"], again[3]["volume"])
     assert not torch.equal(one[3]["volume"], one[4]["volume"])
     assert not torch.equal(one[3]["volume"], other[3]["volume"])
 
 
-def test_a_crop_is_a_part_of_the_whole(library):
+def test_a_crop_is_a_part_of_the_whole(opened):
     """Cell for cell: the crop is found at one of the places that it may have been cut from."""
     for index in range(4):
-        crop = VolumeSamples(library, 32, 16)[index]["volume"]
-        whole = VolumeSamples(library, 32, 32)[index]["volume"]
+        crop = VolumeSamples(opened, 32, 16)[index]["volume"]
+        whole = VolumeSamples(opened, 32, 32)[index]["volume"]
         corners = [(x, y, z) for x in (0, 8, 16) for y in (0, 8, 16) for z in (0, 8, 16)]
         apart = []
         for x, y, z in corners:
@@ -79,10 +78,10 @@ def test_the_loss_is_that_of_its_definition():
     assert float(sum(reconstruction_loss(truth, truth))) == 0
 
 
-def test_latents_are_normalised_and_examined(library):
+def test_latents_are_normalised_and_examined(opened):
     torch.manual_seed(0)
     vae = VolumeVAE(network_configs("tiny")[0])
-    task = VolumeTask(vae, library, library, crop=16)
+    task = VolumeTask(vae, opened, opened, crop=16)
     task.finish(vae)
     volumes = torch.stack(
         [task.dataset.volume(np.random.default_rng((0, i, 9))) for i in range(24)]

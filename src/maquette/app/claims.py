@@ -182,8 +182,7 @@ def complete(studio: Studio, found: Row, message: JsonObject) -> None:
         if current["state"] != "running" or current["claim"] != found["claim"]:
             return
         if found["kind"] == "regenerate":
-            succeed = partial(_succeed, studio, found, noted)
-            scenes.replace(studio, found["scene"], result, succeed)
+            scenes.replace(studio, found["scene"], result, partial(_succeed, studio, found, noted))
         else:
             made = scenes.adopted(studio, result, found["name"], identifier, found["photo"])
             with made as adopted:

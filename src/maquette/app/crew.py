@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -24,6 +24,7 @@ from maquette.app.settings import ServerSettings
 from maquette.app.store import Row
 from maquette.app.studio import Studio
 from maquette.errors import MaquetteError, present
+from maquette.types import JsonObject
 
 LOOK = 0.05  # seconds between two looks for jobs to be made together
 LAST_WORDS = ("done", "failed")
@@ -42,7 +43,6 @@ REGENERATION = (
     "device",
 )  # the options of one object
 
-JsonObject = dict[str, Any]
 Result = TypeVar("Result")
 
 

@@ -12,12 +12,13 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
+
+from maquette.types import JsonObject
 
 BACKLOG = 1000  # events that a slow listener may be behind
 HEARTBEAT = 10.0  # seconds between comments that keep a silent connection open
 
-Event = tuple[str, dict[str, Any]]  # name, data
+Event = tuple[str, JsonObject]  # name, data
 
 
 @dataclass(eq=False)
@@ -44,7 +45,7 @@ class News:
         self._lock = threading.Lock()
         self._closed = False
 
-    def publish(self, name: str, data: dict[str, Any]) -> None:
+    def publish(self, name: str, data: JsonObject) -> None:
         """Tell all listeners; never waits."""
         self._send((name, data))
 
@@ -102,6 +103,6 @@ class News:
                     listener.loop.call_soon_threadsafe(listener.put, event)
 
 
-def encode(name: str, data: dict[str, Any]) -> bytes:
+def encode(name: str, data: JsonObject) -> bytes:
     """One event as it goes over the wire; JSON has no line breaks, so its data is one line."""
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()

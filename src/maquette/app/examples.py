@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from maquette.app import masks, photos, pictures
 from maquette.app.problems import not_found
 from maquette.app.studio import Studio
 from maquette.masks.read import load_masks
 from maquette.photos import read_image
+from maquette.types import JsonObject
 
 EXAMPLES = {  # folder, title
     "demo": ("demo", "Room"),
@@ -24,7 +24,7 @@ def assets() -> Path:
     return Path(str(resources.files("maquette"))) / "assets"
 
 
-def every() -> list[dict[str, Any]]:
+def every() -> list[JsonObject]:
     """What there is, as JSON."""
     shown = []
     for name, (_, title) in EXAMPLES.items():
@@ -46,7 +46,7 @@ def thumbnail(name: str) -> bytes:
     return pictures.thumbnail(read_image(_folder(name) / "photo.jpg"))
 
 
-def start(studio: Studio, name: str) -> dict[str, Any]:
+def start(studio: Studio, name: str) -> JsonObject:
     """A photo with its masks of an example. Problem 404."""
     folder = _folder(name)
     with studio.turn():

@@ -8,7 +8,6 @@ import contextlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from maquette.errors import InputError, present, require_extra
 from maquette.masks.propose import MaskProposer
 from maquette.masks.segment import ByColour
 from maquette.options import EMBEDDED
-from maquette.types import InstanceMask
+from maquette.types import InstanceMask, JsonObject
 
 DETECTOR = "grounding-dino"
 TITLES = {
@@ -26,8 +25,6 @@ TITLES = {
     "mask2former": "Mask2Former",
 }
 FINDERS = {model.name: model for model in HUB_MODELS if model.gives in ("masks", "boxes")}
-
-JsonObject = dict[str, Any]
 
 
 def offered() -> list[JsonObject]:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
@@ -24,12 +23,10 @@ from maquette.masks.edit import Masks
 from maquette.masks.labels import painted
 from maquette.options import parse_depth_unit
 from maquette.photos.pixels import Size
-from maquette.types import Focal
+from maquette.types import JsonObject
 
 TOLD = "geometry.json"  # beside it, for people
 WORDS = ("depth_unit", "depth_kind", "intrinsics", "gravity")
-
-JsonObject = dict[str, Any]
 
 
 def put(
@@ -86,10 +83,9 @@ def _fitted(
     files: Mapping[str, Named],
     words: Mapping[str, str],
 ) -> FittedGeometry:
-    focal_file = folder / pictures.FOCAL
-    focal = Focal(**json.loads(focal_file.read_bytes())) if focal_file.exists() else None
+    focal = pictures.focal_of(folder)
     photo = Shown(photos.full_size(folder, size), np.zeros(size, np.int32), focal)
-    given: dict[str, Any] = {key: words[key] for key in WORDS if words.get(key)}
+    given: JsonObject = {key: words[key] for key in WORDS if words.get(key)}
     if "depth_unit" in given:
         given["depth_unit"] = parse_depth_unit(given["depth_unit"])
     if not files:

@@ -11,13 +11,11 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from maquette.app.problems import Problem, conflict, not_found
 from maquette.app.store import now
 from maquette.app.studio import Studio
-
-JsonObject = dict[str, Any]
+from maquette.types import JsonObject
 
 
 @dataclass(frozen=True)

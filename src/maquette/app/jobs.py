@@ -23,6 +23,7 @@ from maquette.errors import InputError
 from maquette.masks import read_masks
 from maquette.masks.read import select_masks
 from maquette.masks.write import write_masks
+from maquette.types import JsonObject, Which
 
 OPEN = ("queued", "running")
 FINAL = ("done", "failed", "cancelled", "interrupted")
@@ -41,14 +42,12 @@ NO_PROGRESS = {
     "attempt": 1,
 }
 
-JsonObject = dict[str, Any]
-
 
 def submit(
     studio: Studio,
     photo: str,
     options: JsonObject,
-    only: Sequence[int | str] | None = None,
+    only: Sequence[Which] | None = None,
     name: str = "",
 ) -> JsonObject:
     """Queue a job for a photo and its newest masks. Problem 429 when the queue is full; InputError

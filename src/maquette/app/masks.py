@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,8 @@ from maquette.masks.propose import PhotoMasks
 from maquette.masks.read import load_masks
 from maquette.masks.write import write_masks
 from maquette.options import EMBEDDED
-from maquette.types import InstanceMask
+from maquette.photos.pixels import Size
+from maquette.types import InstanceMask, JsonObject
 
 HIGHEST_LABEL = 65535  # two bytes of a label picture
 FORMS = {  # suffix, and what a person calls it
@@ -37,8 +37,6 @@ FORMS = {  # suffix, and what a person calls it
     "npz": (".npz", "NumPy archive"),
     "folder": (".zip", "A picture per object (ZIP)"),
 }
-
-JsonObject = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +78,7 @@ class Canvas:
         return photos.alpha_of(self.studio, self.photo)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(H, W)."""
         return photos.size_of(self.studio, self.photo)
 
@@ -148,8 +146,7 @@ def apply(
     """
     history = _history(studio, photo)
     with history.editing(lambda: state(studio, photo)), studio.turn():
-        document = history.newest(base).document
-        edited = edit(_read(studio, photo, document), Canvas(studio, photo))
+        edited = edit(_read(studio, photo, history.newest(base).document), Canvas(studio, photo))
         _append(history, base, kind, edited)
     return state(studio, photo)
 
@@ -184,8 +181,7 @@ def load(
         studio.turn(),
     ):
         source, names = uploads.mask_source(received)
-        size = (found["height"], found["width"])
-        reading = load_masks(source, size, image_name=found["name"])
+        reading = load_masks(source, (found["height"], found["width"]), image_name=found["name"])
         masks = tuple(_renamed(m, names.get(m.label), limits.name_length) for m in reading.masks)
         notes = [received.renamed(note) for note in reading.warnings]
         if masks[-1].label > HIGHEST_LABEL:
@@ -246,8 +242,7 @@ def _append(
     folder = _folder(studio, history.owner)
     diagnoses = diagnose(masks) if masks else ()
     objects = [_kept(folder, mask, found) for mask, found in zip(masks, diagnoses)]
-    document = {"objects": objects, "notes": list(notes)}
-    if history.append(base, kind, document, edited.changed):
+    if history.append(base, kind, {"objects": objects, "notes": list(notes)}, edited.changed):
         _drop_unused(folder, history.documents())
     history.changed()
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 from pydantic import ValidationError
 
 from maquette.app.schemas import JobOptions, RegenerateRequest
 from maquette.errors import InputError
 from maquette.options import EMBEDDED
-
-JsonObject = dict[str, Any]
+from maquette.types import JsonObject
 
 OFFERED: dict[str, JsonObject] = {  # what the page lets people choose
     "seed": {

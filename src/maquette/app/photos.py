@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -14,11 +14,11 @@ from maquette.app import pictures, uploads
 from maquette.app.history import History
 from maquette.app.store import Row, now
 from maquette.app.studio import Studio
-from maquette.photos.pixels import working_size
+from maquette.photos.pixels import Size, working_size
 from maquette.photos.read import Photo, read_photo
+from maquette.types import JsonObject
 
 FULL = "full.json"  # height and width of the picture that came in
-JsonObject = dict[str, Any]
 _SHOWN = ("id", "name", "width", "height", "notes", "created", "changed")
 
 
@@ -55,7 +55,7 @@ def add_file(studio: Studio, path: Path, name: str) -> JsonObject:
     return get(studio, folder.name)
 
 
-def _write(read: Photo, folder: Path, size: tuple[int, int]) -> None:
+def _write(read: Photo, folder: Path, size: Size) -> None:
     """The files of a photo; ``size`` is (W, H)."""
     image = _resized(read.image, size)
     (folder / "masks").mkdir()
@@ -69,7 +69,7 @@ def _write(read: Photo, folder: Path, size: tuple[int, int]) -> None:
         pictures.write(folder / "alpha.png", pictures.png(_resized(read.alpha, size)))
 
 
-def _notes(read: Photo, size: tuple[int, int]) -> list[str]:
+def _notes(read: Photo, size: Size) -> list[str]:
     """What people should know of what became of a photo that now has ``size`` (H, W)."""
     notes = []
     height, width = read.image.shape[:2]
@@ -82,7 +82,7 @@ def _notes(read: Photo, size: tuple[int, int]) -> list[str]:
     return notes
 
 
-def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resized(image: np.ndarray, size: Size) -> np.ndarray:
     if image.shape[1::-1] == size:
         return image
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -119,13 +119,13 @@ def alpha_of(studio: Studio, identifier: str) -> np.ndarray | None:
     return pictures.read_picture(studio.folders.of("photos", identifier) / "alpha.png", "L")
 
 
-def size_of(studio: Studio, identifier: str) -> tuple[int, int]:
+def size_of(studio: Studio, identifier: str) -> Size:
     """(H, W) of a photo."""
     found = studio.row("photos", identifier)
     return found["height"], found["width"]
 
 
-def full_size(folder: Path, size: tuple[int, int]) -> tuple[int, int]:
+def full_size(folder: Path, size: Size) -> Size:
     """(H, W) of the picture that came in; ``size`` where that was not noted."""
     path = folder / FULL
     if not path.exists():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from maquette.masks.labels import painted
 from maquette.masks.overlay import instance_color
 from maquette.output import atomic_write
-from maquette.types import InstanceMask
+from maquette.photos.pixels import Size
+from maquette.types import Focal, InstanceMask
 
 THUMBNAIL = 320  # pixels
 FOCAL = "focal.json"  # beside image.png, when the photo's file told its focal length
@@ -69,14 +72,19 @@ def read_mask(folder: Path, digest: str) -> np.ndarray:
     return read_picture(folder / f"{digest}.png", "1")
 
 
-def label_picture(masks: Sequence[InstanceMask], size: tuple[int, int]) -> bytes:
+def focal_of(folder: Path) -> Focal | None:
+    """The focal length that is noted beside a photo."""
+    told = folder / FOCAL
+    return Focal(**json.loads(told.read_bytes())) if told.exists() else None
+
+
+def label_picture(masks: Sequence[InstanceMask], size: Size) -> bytes:
     """PNG with label = R + 256 G and B = 255 where objects overlap, smaller ones on top; ``size``
     is (H, W).
     """
-    labels = np.zeros(size, np.uint16)
+    labels = painted(masks, size)
     count = np.zeros(size, np.uint8)
-    for m in sorted(masks, key=lambda m: -int(m.mask.sum())):
-        labels[m.mask] = m.label
+    for m in masks:
         count += m.mask
     overlap = np.where(count > 1, OVERLAP, 0)
     return png(np.stack([labels & 255, labels >> 8, overlap], axis=-1).astype(np.uint8))

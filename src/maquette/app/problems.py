@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.responses import JSONResponse
 
 from maquette.errors import InputError, MaquetteError, MissingExtraError, OutputError
+from maquette.types import JsonObject
 
 DISK_FULL = "53100"  # PostgreSQL's code
 
@@ -40,7 +41,7 @@ class Problem(MaquetteError):
         headers = {**self.headers, "connection": "close"} if close else self.headers
         return JSONResponse(self.body(), self.status, headers)
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> JsonObject:
         """The JSON of the answer."""
         return {
             "error": {

@@ -8,6 +8,8 @@ import json
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from maquette.types import JsonObject
+
 STYLE = """:root { color-scheme: light dark;
   --line: color-mix(in srgb, currentColor 18%, transparent); }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto;
@@ -26,8 +28,6 @@ td { padding: .15rem .8rem .15rem 0; vertical-align: top; } nav a { margin-right
 VIEWPORT = {"name": "viewport", "content": "width=device-width"}
 STYLESHEET = {"rel": "stylesheet", "href": "/api/docs.css"}
 DEEPEST = 5  # levels of references that are put in
-
-JsonObject = dict[str, Any]
 
 
 def page(document: JsonObject) -> str:

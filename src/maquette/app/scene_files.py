@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,7 +31,7 @@ from maquette.errors import InputError, contained
 from maquette.export import SPACELESS, export_scene
 from maquette.options import FileSpace
 from maquette.simulation.glb_scene import scene_of_glb
-from maquette.types import Scene
+from maquette.types import JsonObject, Scene
 
 FORMATS = {  # suffix, and what a person calls it
     "glb": (".glb", "GLB"),
@@ -53,7 +53,7 @@ _SUFFIXES = {
     "mask": ".png",
 }
 
-Document = dict[str, Any]
+Document = JsonObject
 
 
 class Provenance(BaseModel):
@@ -63,7 +63,7 @@ class Provenance(BaseModel):
 
     method: str | None = None
     seconds: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = {}
-    options: dict[str, Any] = {}
+    options: JsonObject = {}
 
 
 def with_usable_provenance(document: Document) -> Document:

@@ -8,7 +8,6 @@ import contextlib
 import filecmp
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from maquette.app import downloads, pictures, scene_files, uploads
 from maquette.app.downloads import Download
@@ -23,10 +22,10 @@ from maquette.document.scene_json import instance_of, scene_of
 from maquette.errors import InputError, present
 from maquette.export.glb import glb_bytes, mesh_glb_bytes
 from maquette.options import FileSpace
+from maquette.photos.pixels import scaled_size
 from maquette.render.preview import preview, render_scene
-from maquette.types import Scene
+from maquette.types import JsonObject, Scene
 
-JsonObject = dict[str, Any]
 # document -> edited document, changed labels
 Edit = Callable[[Fields], tuple[JsonObject, Sequence[int]]]
 
@@ -289,10 +288,9 @@ def thumbnail_file(studio: Studio, identifier: str, number: int | None) -> Path:
     def made() -> bytes:
         with studio.turn():
             shown = scene(studio, identifier, wanted)
-            sides = (shown.camera.width, shown.camera.height)
-            scale = pictures.THUMBNAIL / max(sides)
-            width, height = (max(1, round(side * scale)) for side in sides)
-            return pictures.thumbnail(render_scene(shown, size=(width, height)))
+            sides = shown.camera.size
+            small = scaled_size(sides, pictures.THUMBNAIL / max(sides))
+            return pictures.thumbnail(render_scene(shown, size=small))
 
     return _cached(studio, identifier, f"thumbnail_{wanted}.jpg", made)
 

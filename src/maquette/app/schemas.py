@@ -15,6 +15,9 @@ from maquette.document.fields import Fields
 from maquette.errors import InputError
 from maquette.masks import edit as editing
 from maquette.options import EMBEDDED, SceneOptions
+from maquette.types import JsonObject
+
+Applied = tuple[JsonObject, list[int]]  # the edited document, and the labels that changed
 
 LAST_VERSION = 2**53  # beyond, JSON numbers are not exact in browsers
 
@@ -308,7 +311,7 @@ class TransformEdit(Strict):
     world_from_instance: tuple[Row, Row, Row, Row]
     carry: bool = False
 
-    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+    def apply(self, document: Fields) -> Applied:
         """Edit."""
         moved = edits.carried(document, self.label) if self.carry else ()
         edited = edits.transform(document, self.label, self.world_from_instance, self.carry)
@@ -324,7 +327,7 @@ class StandEdit(Strict):
     label: InstanceLabel
     on: Literal["ground"] | InstanceLabel
 
-    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+    def apply(self, document: Fields) -> Applied:
         """Edit."""
         moved = [self.label, *edits.carried(document, self.label)]
         return edits.stand(document, self.label, self.on), moved
@@ -337,7 +340,7 @@ class NodeEdit(Strict):
     label: InstanceLabel
     node: Name
 
-    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+    def apply(self, document: Fields) -> Applied:
         """Edit."""
         if not self.node.isprintable():
             raise InputError("the name has characters that cannot be printed; choose another")
@@ -351,7 +354,7 @@ class HideEdit(Strict):
     labels: InstanceLabels
     hidden: bool = True
 
-    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+    def apply(self, document: Fields) -> Applied:
         """Edit."""
         return edits.hide(document, self.labels, self.hidden), self.labels
 
@@ -362,7 +365,7 @@ class RemoveEdit(Strict):
     kind: Literal["delete"]
     labels: InstanceLabels
 
-    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+    def apply(self, document: Fields) -> Applied:
         """Edit."""
         return edits.delete(document, self.labels), []
 
@@ -374,7 +377,7 @@ class DuplicateEdit(Strict):
     label: InstanceLabel
     offset: tuple[Number, Number, Number] = (0.0, 0.0, 0.0)
 
-    def apply(self, document: Fields) -> tuple[dict[str, Any], list[int]]:
+    def apply(self, document: Fields) -> Applied:
         """Edit."""
         edited, label = edits.duplicate(document, self.label, self.offset)
         return edited, [label]

@@ -35,6 +35,7 @@ from maquette.app.routes import jobs, photos, scenes, system
 from maquette.app.settings import Limits, ServerSettings, is_loopback
 from maquette.app.studio import Studio
 from maquette.errors import InputError, MaquetteError, OutputError
+from maquette.types import JsonObject
 
 ABOUT = (
     "One photo in, an editable 3D scene out. Photos and masks go in, jobs make scenes of them, "
@@ -213,7 +214,7 @@ async def _on_wrong_value(request: Request, error: Any) -> JSONResponse:
     return Problem(422, "input", said).response()
 
 
-def _wrong_value(entry: dict[str, Any]) -> str:
+def _wrong_value(entry: JsonObject) -> str:
     """Where a value is wrong and why, in a line; names of fields may be the client's."""
     path = [str(part) for part in entry["loc"] if part not in ("body", "query", "path")]
     where = ".".join(path)[:QUOTED].encode("utf-8", "replace").decode()

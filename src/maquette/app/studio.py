@@ -21,6 +21,7 @@ from maquette.app.settings import ServerSettings
 from maquette.app.store import Row, Store
 from maquette.errors import OutputError
 from maquette.masks.propose import PhotoMasks
+from maquette.types import JsonObject
 
 LOCKS = 32  # of each kind of thing; several things share one
 
@@ -42,7 +43,7 @@ class Studio:
     finders: Finders = GRABCUT  # who says what a click or a box means
     lease: float | None = None  # seconds that a job is kept without a sign; None: alone here
     news: News = field(default_factory=News)
-    progress: dict[str, dict[str, Any]] = field(default_factory=dict)  # of running jobs, by id
+    progress: dict[str, JsonObject] = field(default_factory=dict)  # of running jobs, by id
     locks: Mapping[str, Sequence[AbstractContextManager[Any]]] = field(default_factory=_locks)
     # the photo that somebody pointed at last, by its id and who looks: a network looks at it once
     looked_at: dict[tuple[str, str], PhotoMasks] = field(default_factory=dict)
@@ -59,8 +60,7 @@ class Studio:
         except OutputError:
             store.close()
             raise
-        turns = threading.BoundedSemaphore(settings.heavy)
-        return cls(settings, folders, store, turns, finders)
+        return cls(settings, folders, store, threading.BoundedSemaphore(settings.heavy), finders)
 
     def row(self, kind: str, identifier: str) -> Row:
         """The row of a photo, job or scene (``kind`` of ``folders.KINDS``). Problem 404 when there

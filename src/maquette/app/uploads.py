@@ -24,8 +24,9 @@ from maquette.app.problems import Problem, file_type, too_large
 from maquette.app.settings import Limits
 from maquette.containers import MemoryBudget, pixel_bytes
 from maquette.errors import InputError, contained
-from maquette.masks.read import labels_of_files
+from maquette.masks.read import labels_of_files, natural
 from maquette.photos.read import FORMATS, check_size, describe_content
+from maquette.types import StrPath
 
 PICTURES = "PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF"
 JSON_GROWTH = 25  # times that JSON of many small lists grows as Python objects, at worst
@@ -37,7 +38,7 @@ Named = tuple[str, BinaryIO]  # what a client calls a file, and its content
 class UploadBudget(MemoryBudget):
     """The memory that all files of one upload may take together; more is answered with 413."""
 
-    def take(self, count: int, name: str | Path) -> None:
+    def take(self, count: int, name: StrPath) -> None:
         """Take ``count`` bytes for a file. Problem 413 when so many are not left."""
         if count > self.left:
             raise too_large(
@@ -164,7 +165,7 @@ def mask_source(received: Received) -> tuple[Any, dict[int, str]]:
                 "send a mask picture, COCO JSON, .npy, .npz or a ZIP of pictures"
             )
         uploads = unpacked(upload, received)
-    ordered = sorted(uploads, key=lambda upload: _natural(upload.stem))
+    ordered = sorted(uploads, key=lambda upload: natural(upload.stem))
     for upload in ordered:
         take_picture(upload, received)
     labelled = labels_of_files([upload.stem for upload in ordered])
@@ -264,9 +265,3 @@ def _opened_picture(path: Path) -> Image.Image:
     """A picture of which only the header was read."""
     Image.init()
     return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
-
-
-def _natural(stem: str) -> list[tuple[int, int | str]]:
-    """A key that sorts 2 before 10."""
-    parts = re.split(r"(\d+)", stem.lower())
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]

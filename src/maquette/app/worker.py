@@ -57,7 +57,7 @@ from maquette.methods.together import SharedWeights, gains_by_company, lockstep
 from maquette.options import EMBEDDED
 from maquette.pipeline import METHODS, PUBLISHED, generate, regenerate
 from maquette.recipe import Options, load_for, open_perception
-from maquette.types import Focal, Instance, SceneInput
+from maquette.types import Instance, JsonObject, SceneInput
 
 USUAL_BATCH = 8  # photos, on a graphics card
 MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
@@ -71,7 +71,6 @@ TITLES = {
     "independent": "Independent",
 }
 
-JsonObject = dict[str, Any]
 Say = Callable[..., None]
 
 
@@ -224,11 +223,9 @@ def input_of(folder: Path, source: str) -> SceneInput:
     """What a job is made from: its photo and masks were read and checked when they came in."""
     masks = read_masks(folder / "masks.npz")
     warnings = [sentence for diagnosis in diagnose(masks) for sentence in diagnosis.warnings]
-    told = folder / pictures.FOCAL
-    focal = Focal(**json.loads(told.read_bytes())) if told.exists() else None
+    focal = pictures.focal_of(folder)
     image = pictures.read_picture(folder / "image.png")
-    given = SceneInput(image, masks, source, tuple(warnings), focal)
-    return with_known(given, folder / KNOWN)
+    return with_known(SceneInput(image, masks, source, tuple(warnings), focal), folder / KNOWN)
 
 
 def remake(request: JsonObject, models: Any, say: Say) -> None:

@@ -10,11 +10,11 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from maquette.batch.finished import DOCUMENT, Outcome
 from maquette.batch.pairs import GEOMETRY_SUFFIXES, Job
 from maquette.execute.store import brought_here, is_far, mirrored, place
+from maquette.types import JsonObject
 
 
 def _known(job: Job) -> dict[str, Path]:
@@ -37,7 +37,7 @@ def brought(job: Job) -> Iterator[Job]:
     with contextlib.ExitStack() as stack:
         photo = stack.enter_context(brought_here(job.photo))
         masks = None if job.masks is None else stack.enter_context(brought_here(job.masks))
-        known: dict[str, Any] = {}
+        known: JsonObject = {}
         for word, path in _known(job).items():
             known[word] = str(stack.enter_context(brought_here(path)))
         folder = stack.enter_context(mirrored(job.folder, DOCUMENT))

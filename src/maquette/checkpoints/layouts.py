@@ -24,6 +24,10 @@ from torch import Tensor
 from maquette.containers import MemoryBudget, read_json
 from maquette.errors import CheckpointError, InputError, contained
 from maquette.output import atomic_write
+from maquette.types import JsonObject, StrPath
+
+StateDict = dict[str, Tensor]
+Shapes = dict[str, tuple[int, ...]]  # key, of ours or published -> shape
 
 # how diffusers and transformers name the weights of a component
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -33,7 +37,7 @@ SHOWN = 3  # names of files that one message lists
 FETCH = "fetch the model again"
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
+def read_config(path: StrPath) -> JsonObject:
     """Read the object of a JSON file; CheckpointError names the file and what is wrong."""
     try:
         found = read_json(Path(path), f"{FETCH} or pass its folder", MemoryBudget())
@@ -46,7 +50,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return found
 
 
-def find_weights(folder: str | Path, stems: Sequence[str] = STEMS) -> tuple[Path, ...]:
+def find_weights(folder: StrPath, stems: Sequence[str] = STEMS) -> tuple[Path, ...]:
     """Return the safetensors files of a component: one file, or the shards that an index lists.
     CheckpointError when there are none.
     """
@@ -83,7 +87,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
 
 
 @contextlib.contextmanager
-def opened(path: str | Path) -> Iterator[Any]:
+def opened(path: StrPath) -> Iterator[Any]:
     """A safetensors file (``safetensors.safe_open``). CheckpointError for a missing, truncated or
     foreign one.
     """
@@ -95,14 +99,14 @@ def opened(path: str | Path) -> Iterator[Any]:
         yield file
 
 
-def read_tensors(*files: str | Path) -> dict[str, Tensor]:
+def read_tensors(*files: StrPath) -> StateDict:
     """All tensors of one or several safetensors files, on the CPU, mapped from the disk and read
     when touched.
 
     CheckpointError for a missing, truncated or foreign file, a pickle, and a name that two files
     share.
     """
-    tensors: dict[str, Tensor] = {}
+    tensors: StateDict = {}
     for path in files:
         with opened(path) as file:
             for name in file.keys():  # noqa: SIM118 (not a dict)
@@ -114,11 +118,11 @@ def read_tensors(*files: str | Path) -> dict[str, Tensor]:
     return tensors
 
 
-def read_shapes(*files: str | Path) -> dict[str, tuple[int, ...]]:
+def read_shapes(*files: StrPath) -> Shapes:
     """Shapes by name, from the headers alone: what a model can be checked against before its
     weights are read.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: Shapes = {}
     for path in files:
         with opened(path) as file:
             for name in file.keys():  # noqa: SIM118
@@ -126,7 +130,7 @@ def read_shapes(*files: str | Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def refuse_foreign(path: str | Path) -> None:
+def refuse_foreign(path: StrPath) -> None:
     """Raise CheckpointError, with the reason, for what is no safetensors file: a pickle, a Git LFS
     pointer, a web page, an empty file.
     """
@@ -163,7 +167,7 @@ def pickle_reason(path: Path) -> str:
     )
 
 
-def rescue_pickle(source: str | Path, target: str | Path) -> int:
+def rescue_pickle(source: StrPath, target: StrPath) -> int:
     """Write the tensors of a pickled state dict as safetensors; returns how many. Nothing but
     tensors and plain containers is unpickled.
 
@@ -212,7 +216,7 @@ _DINO_QKV = re.compile(
 )
 
 
-def dinov2_hub_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def dinov2_hub_names(tensors: Mapping[str, Tensor]) -> StateDict:
     """DINOv2 tensors under the names of its hub release, whichever of the three schemes they come
     in; a foreign name passes unchanged.
 
@@ -222,8 +226,8 @@ def dinov2_hub_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tensors = _without_prefix(tensors)
     if "embeddings.cls_token" not in tensors:
         return dict(tensors)
-    named: dict[str, Tensor] = {}
-    fused: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    named: StateDict = {}
+    fused: dict[str, StateDict] = defaultdict(dict)
     for name, tensor in tensors.items():
         layer = _DINO_LAYER.fullmatch(name)
         if layer is None:

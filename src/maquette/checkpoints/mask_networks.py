@@ -23,17 +23,20 @@ from maquette.checkpoints.catalogue import hub_folder
 from maquette.checkpoints.depth_networks import loaded
 from maquette.checkpoints.layouts import read_config
 from maquette.errors import CheckpointError, InputError
+from maquette.geometry.boxes import PixelBox, box_iou
 from maquette.masks.propose import (
-    Click,
+    Clicks,
     MaskProposer,
     PhotoMasks,
-    PixelBox,
+    Rectangle,
     check_box,
     without_overlap,
 )
 from maquette.masks.segment import ByColour
-from maquette.photos.pixels import Size
+from maquette.photos.pixels import Size, iou_of
 from maquette.types import InstanceMask
+
+NamedBox = tuple[Rectangle, str, float]  # with its name and score
 
 COLOUR = "colour"  # the name of the proposer that needs no weights
 POINTING = ("sam2", "sam2_video", "edgetam", "edgetam_video", "sam3_tracker", "sam3_video")
@@ -108,7 +111,7 @@ def _boxes_of(
     processor: Any,
     photo: np.ndarray,
     words: Sequence[str],
-) -> list[tuple[tuple[float, float, float, float], str]]:
+) -> list[tuple[Rectangle, str]]:
     given = processor(
         images=[photo],
         text=[list(words)],
@@ -131,23 +134,15 @@ def _boxes_of(
 
 
 def _apart(
-    found: Sequence[tuple[tuple[float, float, float, float], str, float]],
-) -> Iterator[tuple[tuple[float, float, float, float], str, float]]:
+    found: Sequence[NamedBox],
+) -> Iterator[NamedBox]:
     """Boxes with names and scores, the best first, without those of the same object."""
     taken: list[np.ndarray] = []
     for box, name, score in sorted(found, key=lambda one: -one[2]):
-        here = np.array(box)
-        if all(_box_overlap(here, other) < SAME for other in taken):
+        here = np.array(box).reshape(2, 2)
+        if all(box_iou(here, other) < SAME for other in taken):
             taken.append(here)
             yield box, name, score
-
-
-def _box_overlap(one: np.ndarray, other: np.ndarray) -> float:
-    low = np.maximum(one[:2], other[:2])
-    high = np.minimum(one[2:], other[2:])
-    both = float(np.prod((high - low).clip(0)))
-    areas = [float(np.prod(box[2:] - box[:2])) for box in (one, other)]
-    return both / max(sum(areas) - both, 1e-9)
 
 
 def _kind(folder: Path) -> str:
@@ -188,14 +183,13 @@ class Pointed:
     @cached_property
     def _embedding(self) -> list[Tensor]:
         colours = torch.from_numpy(self.image).permute(2, 0, 1)[None].float() / 255
-        square = (self.side, self.side)
-        small = F.interpolate(colours, square, mode="bilinear", antialias=True)
+        small = F.interpolate(colours, (self.side, self.side), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
         with torch.no_grad():
             pixels = ((small - mean) / std).to(self.network.device)
             return self.network.get_image_embeddings(pixels)
 
-    def clicked(self, clicks: Sequence[Click], before: np.ndarray | None = None) -> np.ndarray:
+    def clicked(self, clicks: Clicks, before: np.ndarray | None = None) -> np.ndarray:
         """One mask of all clicks."""
         points = self._placed([(click.x, click.y) for click in clicks])
         labels = torch.tensor([[[int(click.positive) for click in clicks]]])
@@ -275,7 +269,7 @@ class Segments:
         """All of them."""
         return self._masks
 
-    def clicked(self, clicks: Sequence[Click], before: np.ndarray | None = None) -> np.ndarray:
+    def clicked(self, clicks: Clicks, before: np.ndarray | None = None) -> np.ndarray:
         """What stands under positive clicks, without what stands under negative ones."""
         mask = np.zeros(self.size, bool) if before is None else before.copy()
         for click in sorted(clicks, key=lambda one: not one.positive):
@@ -290,7 +284,7 @@ class Segments:
         """The object that fills a box best."""
         inside = np.zeros(self.size, bool)
         inside[box[1] : box[3], box[0] : box[2]] = True
-        overlaps = [overlap(one.mask, inside) for one in self._masks]
+        overlaps = [iou_of(one.mask, inside) for one in self._masks]
         if max(overlaps) < 0.1:
             raise InputError("no object was found in the box; click on it, or paint it")
         return self._masks[int(np.argmax(overlaps))].mask & inside
@@ -314,11 +308,6 @@ def _named(network: Any, processor: Any, image: np.ndarray) -> PhotoMasks:
     return Segments(found, image.shape[:2])
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """IoU of two masks (H, W) bool."""
-    return float((one & other).sum() / max((one | other).sum(), 1))
-
-
 def whole_objects(found: Sequence[tuple[float, np.ndarray]]) -> list[np.ndarray]:
     """Of masks (H, W) with scores, one for each object: the surest of those that are alike, none
     that is a part of another, and not what everything stands on.
@@ -326,7 +315,7 @@ def whole_objects(found: Sequence[tuple[float, np.ndarray]]) -> list[np.ndarray]
     kept: list[np.ndarray] = []
     for _, mask in sorted(found, key=lambda one: -one[0]):
         share = float(mask.mean())
-        if SMALLEST < share < LARGEST and all(overlap(mask, one) < SAME for one in kept):
+        if SMALLEST < share < LARGEST and all(iou_of(mask, one) < SAME for one in kept):
             kept.append(mask)
     by_size = sorted(kept, key=lambda mask: -int(mask.sum()))
     whole: list[np.ndarray] = []

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 
@@ -20,6 +19,7 @@ from maquette.checkpoints.embedded import FILES, MANIFEST, ModelSet
 from maquette.checkpoints.store import describe_file
 from maquette.errors import CheckpointError
 from maquette.output import atomic_folder, refuse_overwrite
+from maquette.types import JsonObject
 
 HEAD = """---
 license: apache-2.0
@@ -83,7 +83,7 @@ def pack(
     kinds = [kind for kind in FILES if models.has(kind)]
     if not kinds:
         raise CheckpointError(f"{models.folder}: holds no weights; give a folder of them")
-    config: dict[str, Any] = {"model_type": "maquette", "maquette_version": __version__}
+    config: JsonObject = {"model_type": "maquette", "maquette_version": __version__}
     config["networks"] = {}
     sums = {}
     rows = []
@@ -115,7 +115,7 @@ def pack(
     return folder
 
 
-def _trained(metadata: dict[str, Any]) -> str:
+def _trained(metadata: JsonObject) -> str:
     """What a file's header says of its training, in a few words."""
     steps = metadata.get("step")
     minutes = metadata.get("seconds")

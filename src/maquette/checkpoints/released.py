@@ -42,6 +42,9 @@ from maquette.checkpoints.published.base import Config, PublishedModel
 from maquette.checkpoints.verify import model_of
 from maquette.errors import CheckpointError, MissingExtraError, contained
 from maquette.models.scene_context_flow import SceneContextFlow
+from maquette.types import JsonObject, StrPath
+
+ByRepository = Mapping[str, Path]  # of each repository
 
 BASE = "microsoft/TRELLIS-image-large"
 ISCENE = "LuLing/IScene"
@@ -95,12 +98,12 @@ class Released:
     """A release that lies on the disk."""
 
     release: Release
-    folders: Mapping[str, Path]  # by repository
+    folders: ByRepository  # by repository
     parts: Mapping[str, ReleasePart]
     # samplers, normalisation, preprocessing: what the release's JSON files say
     settings: Mapping[str, Any]
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> JsonObject:
         """Name, and sha256 of the files where maquette recorded it, otherwise their sizes; for
         scene.json.
         """
@@ -130,8 +133,7 @@ class Released:
         configs = {name: part.config for name, part in self.parts.items()}
         sizes = {}
         for name, part in self.parts.items():
-            shapes = read_shapes(*part.files).values()
-            sizes[name] = sum(map(math.prod, shapes))
+            sizes[name] = sum(map(math.prod, read_shapes(*part.files).values()))
         return ReleaseSize(self.release.name, configs, sizes)
 
 
@@ -174,7 +176,7 @@ class PublishedSet:
         return found | {"sha256": found["sha256"] | self.embedded.provenance(kinds)["sha256"]}
 
 
-def open_release(release: Release, root: str | Path | None = None) -> Released:
+def open_release(release: Release, root: StrPath | None = None) -> Released:
     """Find the files of a release, read its configurations, and name what is missing. Reads no
     weights. Raises CheckpointError.
     """
@@ -183,7 +185,7 @@ def open_release(release: Release, root: str | Path | None = None) -> Released:
     return Released(release, folders, {part.name: part for part in parts}, settings)
 
 
-Opened = tuple[list[ReleasePart], dict[str, Any]]  # networks and settings
+Opened = tuple[list[ReleasePart], JsonObject]  # networks and settings
 
 
 def _component(name: str, folder: Path, model: PublishedModel) -> ReleasePart:
@@ -191,7 +193,7 @@ def _component(name: str, folder: Path, model: PublishedModel) -> ReleasePart:
     return ReleasePart(name, read_config(folder / "config.json"), find_weights(folder), model)
 
 
-def _open_midi(folders: Mapping[str, Path]) -> Opened:
+def _open_midi(folders: ByRepository) -> Opened:
     (folder,) = folders.values()
     eyes = {name: folder / name / EYES for name in ("feature_extractor_1", "feature_extractor_2")}
     settings = {name: read_config(path) for name, path in eyes.items()}
@@ -200,7 +202,7 @@ def _open_midi(folders: Mapping[str, Path]) -> Opened:
     return parts, settings
 
 
-def _open_triposg(folders: Mapping[str, Path]) -> Opened:
+def _open_triposg(folders: ByRepository) -> Opened:
     (folder,) = folders.values()
     settings = {
         "preprocessor": read_config(folder / "feature_extractor_dinov2" / EYES),
@@ -210,14 +212,14 @@ def _open_triposg(folders: Mapping[str, Path]) -> Opened:
     return parts, settings
 
 
-def _open_trellis(folders: Mapping[str, Path]) -> Opened:
+def _open_trellis(folders: ByRepository) -> Opened:
     base = folders[BASE]
     settings = _trellis_settings(base)
     parts = [_trellis_part(name, base, settings) for name in TRELLIS_ENTRIES]
     return [*parts, _component("dino", folders[DINOV2], dinov2.TRANSFORMERS)], settings
 
 
-def _open_iscene(folders: Mapping[str, Path]) -> Opened:
+def _open_iscene(folders: ByRepository) -> Opened:
     base = folders[BASE]
     own = folders[ISCENE]
     settings = _trellis_settings(base)
@@ -267,7 +269,7 @@ def _build_scene_flow(file: Path, config: Config) -> nn.Module:
     return SceneContextFlow(iscene.options_of(read_shapes(file), iscene.flow_config(config)))
 
 
-def _trellis_settings(base: Path) -> dict[str, Any]:
+def _trellis_settings(base: Path) -> JsonObject:
     settings = read_config(base / PIPELINE).get("args", {})
     if not isinstance(settings.get("models"), dict):
         raise CheckpointError(f"{base / PIPELINE} lists no models; {FETCH}")
@@ -286,7 +288,7 @@ def _trellis_part(name: str, base: Path, settings: Mapping[str, Any]) -> Release
     return ReleasePart(name, config, (file,), model_of(config, base / f"{path}.json"))
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> JsonObject:
     """A configuration in YAML, or in JSON, which YAML contains."""
     with contained(f"cannot read {path}", FETCH, CheckpointError):
         text = path.read_text(encoding="utf-8")
@@ -305,7 +307,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return found
 
 
-OPENERS: dict[str, Callable[[Mapping[str, Path]], Opened]] = {
+OPENERS: dict[str, Callable[[ByRepository], Opened]] = {
     "trellis-iscene": _open_iscene,
     "midi-3d": _open_midi,
     "trellis-large": _open_trellis,
@@ -346,7 +348,7 @@ class Networks:
         if self.plan.staged:
             self._leave(list(self.held))
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> JsonObject:
         """The plan, estimated and measured peaks in MB by stage, as JSON types."""
         measured = {stage: round(peak, 1) for stage, peak in self.peaks.items() if peak == peak}
         estimated = {stage: round(peak, 1) for stage, peak in self.plan.estimates.items()}

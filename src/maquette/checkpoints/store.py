@@ -35,6 +35,7 @@ from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.nn.layers import of_kind
 from maquette.output import atomic_write
+from maquette.types import JsonObject, StrPath
 
 TRAIN_AGAIN = "fetch or train it again"
 
@@ -60,7 +61,7 @@ class Checkpoint:
     model: nn.Module | ImagePrior  # in eval mode, float32, on the CPU
     kind: str
     sha256: str  # of the file
-    metadata: dict[str, Any] = field(default_factory=dict)  # steps, data, compute, scores, ...
+    metadata: JsonObject = field(default_factory=dict)  # steps, data, compute, scores, ...
 
 
 def _decode(config_class: type, values: dict[str, Any]) -> Any:
@@ -87,9 +88,9 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def save_model(
-    path: str | Path,
+    path: StrPath,
     model: nn.Module,
-    metadata: dict[str, Any] | None = None,
+    metadata: JsonObject | None = None,
     half: bool = True,
     base: Checkpoint | None = None,
 ) -> Path:
@@ -127,7 +128,7 @@ def _base_tensors(base: Checkpoint) -> dict[str, torch.Tensor]:
 
 
 def load_model(
-    path: str | Path,
+    path: StrPath,
     kind: str | None = None,
     sha256: str | None = None,
     base: Checkpoint | None = None,
@@ -143,7 +144,7 @@ def load_model(
     if sha256 is not None and digest != sha256:
         raise CheckpointError(
             f"the weights {path} are damaged: sha256 {digest[:12]}..., expected {sha256[:12]}...; "
-            "reinstall maquette"
+            "reinstall maquette, or leave manifest.json out of a folder of your own"
         )
     tensors = read_tensors(path)
     header = _header(path)
@@ -172,14 +173,14 @@ def load_model(
     return Checkpoint(model.eval(), found, digest, metadata)
 
 
-def kind_of(path: str | Path) -> str:
+def kind_of(path: StrPath) -> str:
     """The kind of a weights file, from its header alone; "?" when it names none. Raises
     CheckpointError.
     """
     return _header(path).get("kind", "?")
 
 
-def describe_file(path: str | Path) -> dict[str, Any]:
+def describe_file(path: StrPath) -> JsonObject:
     """Kind and configuration of a weights file, from its header alone, as JSON. Raises
     CheckpointError.
     """
@@ -188,7 +189,7 @@ def describe_file(path: str | Path) -> dict[str, Any]:
         return {"kind": header["kind"], "config": json.loads(header["config"])}
 
 
-def _header(path: str | Path) -> dict[str, str]:
+def _header(path: StrPath) -> dict[str, str]:
     with opened(path) as file:
         return file.metadata() or {}
 

@@ -32,6 +32,7 @@ from maquette.checkpoints.published.base import (
 from maquette.checkpoints.published.families import FAMILIES
 from maquette.containers import MemoryBudget, read_npz
 from maquette.errors import CheckpointError, InputError, contained
+from maquette.types import StrPath
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -79,7 +80,7 @@ class Verification:
         return max(compared, key=lambda c: c.share, default=None)
 
 
-def model_of(config: Config, where: str | Path) -> PublishedModel:
+def model_of(config: Config, where: StrPath) -> PublishedModel:
     """The published model that a configuration names; CheckpointError lists the known classes."""
     for family in FAMILIES:
         for model in family.MODELS:
@@ -107,7 +108,7 @@ def read_record(path: Path) -> dict[str, Tensor]:
         return tensors
 
 
-def verify(folder: str | Path) -> Verification:
+def verify(folder: StrPath) -> Verification:
     """Build, load, run and compare, in float32 on the CPU. Raises InputError without a record or
     when it does not suit the network, CheckpointError for what is damaged and for other weights.
     """

@@ -59,8 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="what to write",
     )
     add_options(parser, ScaleOptions)
-    simulators = parser.add_argument_group("files for simulators")
-    add_options(simulators, SimulationOptions, SIMULATED)
+    add_options(parser.add_argument_group("files for simulators"), SimulationOptions, SIMULATED)
     parser.add_argument(
         "--up",
         choices=("y", "z"),

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from maquette.cli.text import aligned, counted, sizes_in
 from maquette.cli.view import view_file
-from maquette.declare import add_options, chosen
+from maquette.declare import add_options, chosen, values_of
 from maquette.options import (
     EMBEDDED,
+    MESH_FORMATS,
     FileSpace,
     GeometryOptions,
     ScaleOptions,
@@ -176,6 +177,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.batch < 1:
         raise InputError(f"--batch {args.batch}: expected at least 1")
+    _refuse_file(args.out)
     wanted = _wanted(args)
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:
@@ -196,6 +198,18 @@ def run(args: argparse.Namespace) -> int:
         left = len(jobs) - len(kept)
         print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
     return run_batch(jobs, kept, wanted, args)
+
+
+def _refuse_file(out: str) -> None:
+    """InputError for results that would lie in a folder with the name of a file."""
+    from maquette.errors import InputError
+
+    name, _, suffix = out.rpartition(".")
+    if name and suffix.lower() in MESH_FORMATS:
+        raise InputError(
+            f"-o {out} names a file, and a scene is a folder: give -o {name}, and find "
+            f"scene.{suffix} in it"
+        )
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:
@@ -250,7 +264,7 @@ def _settings(wanted: Wanted) -> Settings:
     from maquette.hardware import choose_device
     from maquette.recipe import Options
 
-    given = {field.name: getattr(wanted, field.name) for field in dataclasses.fields(wanted)}
+    given = values_of(wanted)
     given["options"] = Options(**dataclasses.asdict(wanted.options))
     choose_device(wanted.options.device)
     return Settings(**given)

@@ -130,8 +130,7 @@ def run(args: argparse.Namespace) -> int:
     done = f"done: {training.progress.step} steps, {minutes:.1f} minutes"
     log(f"{done}; weights in {args.out}/weights.safetensors")
     if isinstance(task, FinetuneTask) and main:
-        trained = of_kind(training.average, SceneContextFlow)
-        released = write_release(args.out, trained, task.base)
+        released = write_release(args.out, of_kind(training.average, SceneContextFlow), task.base)
         log(f"and in the layout of the release in {released}")
     return 0
 
@@ -146,8 +145,7 @@ def asked(args: argparse.Namespace) -> tuple[RunOptions, LoopConfig]:
         seed=getattr(args, "seed", 0),
     )
     defaults = FINE_TUNING if options.base else DEFAULTS[options.network]
-    config = chosen(LoopConfig, argparse.Namespace(**(defaults | vars(args))))
-    return options, config
+    return options, chosen(LoopConfig, argparse.Namespace(**(defaults | vars(args))))
 
 
 def _say_nothing(line: str) -> None:

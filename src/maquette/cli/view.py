@@ -7,6 +7,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from maquette.types import StrPath
+
 EPILOG = """examples:
   maquette view room/                       a folder that `maquette generate` made
   maquette view room/scene.glb              a .glb file, of maquette or any other program
@@ -42,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def view_file(
-    scene: str | Path,
-    out: str | Path | None = None,
+    scene: StrPath,
+    out: StrPath | None = None,
     opens: bool = True,
     overwrite: bool = False,
 ) -> Path:

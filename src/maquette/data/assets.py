@@ -16,6 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import bounding_box, longest_side
+from maquette.geometry.transforms import VerticesAndFaces
+from maquette.types import StrPath
 
 MANIFEST = "manifest.csv"
 _STEPS = 65535  # positions are stored as fractions of the unit cube in 16 bits
@@ -61,7 +64,7 @@ class AssetFile:
         return load_asset(self)
 
 
-def load_asset(file: str | Path | AssetFile) -> Asset:
+def load_asset(file: StrPath | AssetFile) -> Asset:
     """Read one `.npz` asset; InputError when it is missing, damaged or inconsistent."""
     entry = file if isinstance(file, AssetFile) else AssetFile(Path(file))
     try:
@@ -87,7 +90,7 @@ def load_asset(file: str | Path | AssetFile) -> Asset:
     return Asset(entry.name, vertices, faces, colors, entry.source, entry.licence, size)
 
 
-def save_asset(asset: Asset, path: str | Path) -> Path:
+def save_asset(asset: Asset, path: StrPath) -> Path:
     """Write one `.npz` asset (positions rounded to 1 / 65535); returns its path."""
     target = Path(path)
     steps = np.rint((np.asarray(asset.vertices, np.float64) + 0.5) * _STEPS)
@@ -123,7 +126,12 @@ def attributed(path: Path, row: dict[str, str]) -> AssetFile:
     return AssetFile(path, source, licence, row.get("extent_unit") == "m")
 
 
-def weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def normalised(vertices: np.ndarray) -> np.ndarray:
+    """Vertices in the frame of an asset: its box centred, its longest side 1."""
+    return (vertices - bounding_box(vertices).mean(0)) / longest_side(vertices)
+
+
+def weld(vertices: np.ndarray, faces: np.ndarray) -> VerticesAndFaces:
     """Merge vertices of equal position -> unique vertices (U, 3) and faces (F, 3) over them, in the
     same order.
 

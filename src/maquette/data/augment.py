@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
+from maquette.masks.labels import labels_in
 from maquette.photos.pixels import connected_parts
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -69,7 +71,7 @@ class AugmentConfig:
 
 def augment_image(
     image: np.ndarray,
-    rng: np.random.Generator,
+    rng: Generator,
     config: AugmentConfig | None = None,
     *,
     depth: np.ndarray | None = None,
@@ -85,18 +87,17 @@ def augment_image(
     if config.haze > 0.0 and rng.random() < config.haze_probability:
         light = _hazy(light, rng, config.haze, depth)
     exponent = np.float32(math.exp(rng.normal(0.0, config.gamma)) / ENCODING)
-    encoded = _toned(np.minimum(light, 4.0) ** exponent, rng, config)
-    return _recorded(encoded, rng, config)
+    return _recorded(_toned(np.minimum(light, 4.0) ** exponent, rng, config), rng, config)
 
 
-def _gains(rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
+def _gains(rng: Generator, config: AugmentConfig) -> np.ndarray:
     """(3,) float32 exposure times white balance."""
     balance = rng.normal(0.0, 1.0, 3) * config.white_balance * (1.0, GREEN_BALANCE, 1.0)
     return np.exp(rng.normal(0.0, config.exposure) + balance).astype(np.float32)
 
 
 def _vignette(
-    rng: np.random.Generator,
+    rng: Generator,
     most: float,
     height: int,
     width: int,
@@ -112,7 +113,7 @@ def _vignette(
 
 def _hazy(
     light: np.ndarray,
-    rng: np.random.Generator,
+    rng: Generator,
     most: float,
     depth: np.ndarray | None,
 ) -> np.ndarray:
@@ -127,7 +128,7 @@ def _hazy(
     return light + share * reach[..., None] * (air - light)
 
 
-def _toned(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
+def _toned(encoded: np.ndarray, rng: Generator, config: AugmentConfig) -> np.ndarray:
     """Contrast about the mean, saturation about grey, and an offset per channel."""
     mean = np.float32(encoded.mean())
     encoded = mean + np.float32(math.exp(rng.normal(0.0, config.contrast))) * (encoded - mean)
@@ -139,7 +140,7 @@ def _toned(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConfig)
     return grey + saturation * (encoded - grey) + offset
 
 
-def _recorded(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
+def _recorded(encoded: np.ndarray, rng: Generator, config: AugmentConfig) -> np.ndarray:
     """Lens blur or a lower resolution, sensor noise, and JPEG."""
     if config.blur > 0.0 and rng.random() < config.blur_probability:
         encoded = _blurred(encoded, rng, config.blur)
@@ -157,7 +158,7 @@ def _recorded(encoded: np.ndarray, rng: np.random.Generator, config: AugmentConf
     return picture
 
 
-def _blurred(encoded: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
+def _blurred(encoded: np.ndarray, rng: Generator, most: float) -> np.ndarray:
     """Out of focus, or through a lower resolution."""
     height, width = encoded.shape[:2]
     if rng.random() < DEFOCUSED:
@@ -172,15 +173,13 @@ def _blurred(encoded: np.ndarray, rng: np.random.Generator, most: float) -> np.n
 # ---- masks
 
 
-def jitter_labels(
-    instance: np.ndarray, rng: np.random.Generator, jitter: MaskJitter = JITTER
-) -> np.ndarray:
+def jitter_labels(instance: np.ndarray, rng: Generator, jitter: MaskJitter = JITTER) -> np.ndarray:
     """Disturb every mask of a label image (H, W) int32 (0 = background) on its own; where masks now
     overlap, a random one wins.
 
     Every label of the input is still there.
     """
-    labels = np.unique(instance[instance > 0])
+    labels = labels_in(instance)
     jittered = np.zeros_like(instance)
     for label in rng.permutation(labels):
         jittered[jitter_mask(instance == label, rng, jitter)] = label
@@ -189,9 +188,7 @@ def jitter_labels(
     return jittered
 
 
-def jitter_mask(
-    mask: np.ndarray, rng: np.random.Generator, jitter: MaskJitter = JITTER
-) -> np.ndarray:
+def jitter_mask(mask: np.ndarray, rng: Generator, jitter: MaskJitter = JITTER) -> np.ndarray:
     """Disturb a mask (H, W) bool by a few pixels: grown or shrunk, a wavy boundary, holes, a lost
     fragment. Never empty unless it was.
     """
@@ -219,13 +216,13 @@ def _signed_distance(mask: np.ndarray) -> np.ndarray:
     return distance - cv2.distanceTransform(outside, cv2.DIST_L2, 3) if outside.any() else distance
 
 
-def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> np.ndarray:
+def _smooth_noise(rng: Generator, shape: tuple[int, ...], cells: int) -> np.ndarray:
     """(H, W) float32 smooth noise of about unit deviation."""
     coarse = rng.standard_normal((cells, cells), dtype=np.float32)
     return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
 
 
-def _spots(mask: np.ndarray, rng: np.random.Generator, radius: float) -> np.ndarray:
+def _spots(mask: np.ndarray, rng: Generator, radius: float) -> np.ndarray:
     """(H, W) bool, one to three discs of at most `radius` pixels at random places of the mask."""
     holes = np.zeros(mask.shape, np.uint8)
     rows, columns = np.nonzero(mask)
@@ -236,7 +233,7 @@ def _spots(mask: np.ndarray, rng: np.random.Generator, radius: float) -> np.ndar
     return holes > 0
 
 
-def _without_fragment(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _without_fragment(mask: np.ndarray, rng: Generator) -> np.ndarray:
     """The mask without one of its smaller fragments, if it has several."""
     number, areas = connected_parts(mask)
     if len(areas) <= 2:

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
-Family = Callable[[np.random.Generator, np.ndarray], np.ndarray]  # base colour (3,) -> a tile
+from maquette.photos.pixels import Size
+
+Family = Callable[[Generator, np.ndarray], np.ndarray]  # base colour (3,) -> a tile
 Palette = tuple[tuple[int, int, int], ...]
 
 TILE = 256  # side of a texture, texels
@@ -65,7 +68,7 @@ class Surface:
         return every_eighth.mean((0, 1), dtype=np.float32) / np.float32(255.0)
 
 
-def random_ground(rng: np.random.Generator, scale: float) -> Surface:
+def random_ground(rng: Generator, scale: float) -> Surface:
     """Draw a floor, table top, street or lawn at y = 0; ``scale`` is the radius of the scene in
     world units.
     """
@@ -78,7 +81,7 @@ def random_ground(rng: np.random.Generator, scale: float) -> Surface:
 
 
 def random_wall(
-    rng: np.random.Generator,
+    rng: Generator,
     towards: np.ndarray,
     distance: float,
     scale: float,
@@ -96,7 +99,7 @@ def random_wall(
     return Surface(-distance * towards, towards, axes, texture)
 
 
-def random_backdrop(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def random_backdrop(rng: Generator, height: int, width: int) -> np.ndarray:
     """(H, W, 3) float32 in 0..1, sRGB-encoded: one colour, a gradient, a sky, or the blur of a
     cluttered place.
     """
@@ -116,7 +119,7 @@ def random_backdrop(rng: np.random.Generator, height: int, width: int) -> np.nda
     return np.repeat(rows, width, axis=1)
 
 
-def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _clutter(rng: Generator, height: int, width: int) -> np.ndarray:
     """Rectangles and discs of random colours, blurred as if out of focus."""
     image = np.empty((height, width, 3), np.float32)
     image[:] = random_colour(rng)
@@ -134,11 +137,10 @@ def _clutter(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
             half_axes = (max(half, 1), max(h // 2, 1))
             cv2.ellipse(image, (x, y), half_axes, 0.0, 0.0, 360.0, colour, cv2.FILLED)
     deviation = float(rng.uniform(0.4, 6.0)) * height / 128
-    blurred = cv2.GaussianBlur(image, (0, 0), deviation)
-    return np.clip(blurred / 255.0, 0.0, 1.0)
+    return np.clip(cv2.GaussianBlur(image, (0, 0), deviation) / 255.0, 0.0, 1.0)
 
 
-def random_colour(rng: np.random.Generator, pale: float = 0.15) -> np.ndarray:
+def random_colour(rng: Generator, pale: float = 0.15) -> np.ndarray:
     """(3,) float64 sRGB 0..255: pale and nearly grey with probability ``pale``, else of any hue and
     modest saturation.
     """
@@ -150,7 +152,7 @@ def random_colour(rng: np.random.Generator, pale: float = 0.15) -> np.ndarray:
     return value * (1.0 - saturation * (1.0 - hue / hue.max()))
 
 
-def random_texture(rng: np.random.Generator) -> np.ndarray:
+def random_texture(rng: Generator) -> np.ndarray:
     """Draw a tile (TILE, TILE, 3) uint8 of a random family, with colours of that family or, less
     often, any.
     """
@@ -163,8 +165,8 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
 
 
 def tiling_noise(
-    rng: np.random.Generator,
-    cells: tuple[int, int],
+    rng: Generator,
+    cells: Size,
     octaves: int = 4,
     fall: float = 0.55,
 ) -> np.ndarray:
@@ -181,7 +183,7 @@ def tiling_noise(
     return (total - total.mean()) / (total.std() + 1e-6)
 
 
-def _stretch(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _stretch(tile: np.ndarray, shape: Size) -> np.ndarray:
     """Resize a repeating tile (h, w) to ``shape``, whole multiples, smooth across its seam too."""
     if tile.shape == shape:
         return tile
@@ -201,12 +203,12 @@ def _stretch(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(below[:height, :width])
 
 
-def plain(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+def plain(rng: Generator, colour: np.ndarray) -> np.ndarray:
     """One colour with a trace of unevenness."""
     return _shaded(colour, rng.uniform(0.0, 0.04) * tiling_noise(rng, (2, 2), 3))
 
 
-def rough(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+def rough(rng: Generator, colour: np.ndarray) -> np.ndarray:
     """Concrete, earth or grass: noise on many scales, between two colours."""
     noise = tiling_noise(rng, (4, 4), 7, rng.uniform(0.55, 0.85))
     other = _within_bytes(colour * rng.uniform(0.6, 1.3) + rng.uniform(-20, 20, 3))
@@ -215,7 +217,7 @@ def rough(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     return _within_bytes(mixed + 6.0 * noise[..., None]).astype(np.uint8)
 
 
-def checker(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+def checker(rng: Generator, colour: np.ndarray) -> np.ndarray:
     """Checkerboard of two colours."""
     squares = int(rng.choice([2, 4, 8]))
     index = np.arange(TILE) * squares // TILE
@@ -224,7 +226,7 @@ def checker(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     return _shaded(np.where(odd, colour, other), 0.04 * tiling_noise(rng, (4, 4)))
 
 
-def planks(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+def planks(rng: Generator, colour: np.ndarray) -> np.ndarray:
     """Boards with grain, each of its own tone, with dark joints; or a single board as wide as the
     tile.
     """
@@ -242,7 +244,7 @@ def planks(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     return _shaded(colour, image)
 
 
-def tiles(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+def tiles(rng: Generator, colour: np.ndarray) -> np.ndarray:
     """Square or oblong tiles with grout."""
     rows = int(rng.choice([2, 4, 8]))
     columns = int(rng.choice([2, 4]))
@@ -261,7 +263,7 @@ def tiles(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     return _shaded(base, tone + 0.04 * tiling_noise(rng, (8, 8), 5, 0.7))
 
 
-def carpet(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+def carpet(rng: Generator, colour: np.ndarray) -> np.ndarray:
     """Fine fibres, often with stripes or a border of another colour."""
     base = np.broadcast_to(colour, (TILE, TILE, 3)).copy()
     texel = np.arange(TILE)
@@ -276,7 +278,7 @@ def carpet(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     return _shaded(base, pile + 0.05 * tiling_noise(rng, (8, 8)))
 
 
-def speckled(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+def speckled(rng: Generator, colour: np.ndarray) -> np.ndarray:
     """Terrazzo or gravel: spots of a few colours."""
     cells = int(rng.choice([16, 32]))
     noise = tiling_noise(rng, (cells, cells), 2)
@@ -288,7 +290,7 @@ def speckled(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     return _shaded(base, np.float32(0.03) * noise)
 
 
-def veined(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+def veined(rng: Generator, colour: np.ndarray) -> np.ndarray:
     """Marble: thin veins along the zero set of a noise."""
     height = tiling_noise(rng, (4, 4), 5, 0.6) * rng.uniform(4.0, 9.0)
     vein = np.exp(-(height**2))

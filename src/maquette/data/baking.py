@@ -113,8 +113,7 @@ def _detailed_edges(
     departs = np.max(departures, axis=0) > _DIFFERENCE
     middle = np.abs(_sampled(pixels, corner.mean(1)) - colors.mean(1)).mean(1)
     middle_departs = (middle > _DIFFERENCE)[:, None]
-    detailed = departs | (middle_departs & _longest(vertices, faces))
-    return _both_sides(vertices, faces, detailed)
+    return _both_sides(vertices, faces, departs | (middle_departs & _longest(vertices, faces)))
 
 
 def _longest(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from maquette.data.assets import Asset
 from maquette.data.table_tops import is_table, top_polygon
 from maquette.errors import InputError
 from maquette.render.assemble import vertex_normals
+from maquette.types import Arrays
 
 
 class AssetLike(Protocol):
@@ -76,7 +77,7 @@ class Catalogue:
     radii: np.ndarray
     tables: np.ndarray  # (M,) int, assets with a wide flat top
     # filled by rooms on first use: which assets serve as chairs, ...
-    roles: dict[str, np.ndarray] = field(default_factory=dict)
+    roles: Arrays = field(default_factory=dict)
     _tops: dict[int, np.ndarray] = field(default_factory=dict)  # top polygons, measured on demand
     _normals: dict[int, np.ndarray] = field(default_factory=dict)  # vertex normals, likewise
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.random import Generator
 
 from maquette.data.catalogue import Catalogue, LibraryLike
 from maquette.data.rooms import compose_room
@@ -22,11 +23,11 @@ from maquette.data.scenes import (
     compose_tabletop,
 )
 
-Composition = Callable[[LibraryLike, np.random.Generator, SceneConfig], ComposedScene]
+Composition = Callable[[LibraryLike, Generator, SceneConfig], ComposedScene]
 
 
 def compose(
-    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+    library: LibraryLike, rng: Generator, config: SceneConfig | None = None
 ) -> ComposedScene:
     """One scene of a kind drawn from ``config.mix``."""
     config = config or SceneConfig()

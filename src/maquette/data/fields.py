@@ -14,14 +14,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy import ndimage
 
 from maquette.data.assets import Asset, weld
 from maquette.data.orientation import libigl, orient
+from maquette.geometry.boxes import cube_cells
+from maquette.geometry.nearest import compiled
 from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import unit_vectors
+from maquette.photos.pixels import nearest_inside
 
 FIELD_RESOLUTION = 64
 FIELD_EXTENT = 1.125  # side of the grid's cube; the asset's longest side is 1
@@ -84,8 +86,7 @@ class _Closest:
 
 def grid_points(resolution: int = FIELD_RESOLUTION) -> np.ndarray:
     """(R^3, 3) float64 cell centres of the field's cube in asset units, x slowest."""
-    axis = ((np.arange(resolution) + 0.5) / resolution - 0.5) * FIELD_EXTENT
-    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    return cube_cells(resolution, FIELD_EXTENT)
 
 
 def compute_field(asset: Asset) -> AssetField:
@@ -110,11 +111,8 @@ def _closest_points(mesh: _WeldedMesh) -> _Closest:
     cells = grid_points()
     band = _band_cells(mesh)
     _, face, point = mesh.closest(cells[band])
-    i, j, k = ndimage.distance_transform_edt(
-        ~band.reshape(_CUBE), return_distances=False, return_indices=True
-    )
     number = (np.cumsum(band) - 1).reshape(_CUBE)
-    of_cell = number[i, j, k].reshape(-1)
+    of_cell = number[nearest_inside(band.reshape(_CUBE))].reshape(-1)
     return _Closest(face, point, of_cell, np.linalg.norm(cells - point[of_cell], axis=1))
 
 
@@ -271,7 +269,7 @@ def _buried(mesh: _WeldedMesh, solid: np.ndarray) -> np.ndarray:
     return solid[_cell_of(probes)].all(1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _follow_neighbours(inside: np.ndarray, undecided: np.ndarray, distance: np.ndarray) -> None:
     """Settle undecided cells (R, R, R) next to a settled one whose empty ball reaches them: no
     surface lies between.

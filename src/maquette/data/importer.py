@@ -23,6 +23,7 @@ from maquette.data.assets import (
     attributed,
     load_asset,
     manifest_beside,
+    normalised,
     split_by_label,
     weld,
 )
@@ -35,9 +36,11 @@ from maquette.execute.store import brought_here, is_far, place
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.boxes import longest_side
+from maquette.geometry.connectivity import proper, sums_at
 from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import unit_vectors
 from maquette.options.data import ImportOptions
+from maquette.types import StrPath
 
 SUFFIXES = (*mesh_files.SUFFIXES, ".npz")
 ALONE = (".glb", ".stl", ".npz")  # need no other file
@@ -112,8 +115,8 @@ def _in_short(reason: str) -> str:
 
 
 def import_folder(
-    folder: str | Path,
-    out: str | Path,
+    folder: StrPath,
+    out: StrPath,
     options: ImportOptions = ONE_BY_ONE,
     progress: Progress | None = None,
     engine: Engine | None = None,
@@ -151,7 +154,7 @@ def import_folder(
     return ImportReport(library, dropped, incomplete(library), other_meshes(folder))
 
 
-def find_meshes(folder: str | Path, *, up: str = "y", metric: bool = False) -> tuple[MeshFile, ...]:
+def find_meshes(folder: StrPath, *, up: str = "y", metric: bool = False) -> tuple[MeshFile, ...]:
     """List the mesh files below a folder, sorted; names are relative paths joined by dashes,
     without the suffix if that is unique.
     """
@@ -185,7 +188,7 @@ def find_meshes(folder: str | Path, *, up: str = "y", metric: bool = False) -> t
     return tuple(files)
 
 
-def other_meshes(folder: str | Path) -> tuple[Path, ...]:
+def other_meshes(folder: StrPath) -> tuple[Path, ...]:
     """The files below a folder whose suffixes say that they are meshes of formats not read here."""
     return _files_below(place(folder), mesh_files.OTHER_SUFFIXES)
 
@@ -220,9 +223,9 @@ def _imported(file: MeshFile) -> Asset:
     if file.up == "z":
         vertices = vertices[:, [0, 2, 1]] * [1.0, 1.0, -1.0]
     extent = tuple((vertices.max(0) - vertices.min(0)).tolist()) if file.metric else None
-    soup = _oriented((_normalised(vertices), faces, colors))
+    soup = _oriented((normalised(vertices), faces, colors))
     vertices, faces, colors = _simplified(soup, file.face_budget)
-    vertices = _normalised(vertices).astype(np.float32)
+    vertices = normalised(vertices).astype(np.float32)
     faces = faces.astype(np.int32)
     return Asset(file.name, vertices, faces, colors, file.source, file.licence, extent, lacks)
 
@@ -290,13 +293,6 @@ def _cleaned(soup: Soup) -> Soup:
     return vertices[used], faces.reshape(-1, 3), colors
 
 
-def _normalised(vertices: np.ndarray) -> np.ndarray:
-    """Vertices (V, 3) with the box's centre at the origin and its longest side 1."""
-    low = vertices.min(0)
-    high = vertices.max(0)
-    return (vertices - (low + high) / 2) / (high - low).max()
-
-
 def _oriented(soup: Soup) -> Soup:
     """Turn faces so that each component is consistent; closed ones look outward."""
     vertices, faces, colors = soup
@@ -322,7 +318,7 @@ def _simplified(soup: Soup, budget: int) -> Soup:
     raised = welded + _relief(welded, topology, faces, colors)
     points, fewer = fast_simplification.simplify(raised, topology, target_count=budget)
     points, fewer = weld(np.asarray(points, np.float64), np.asarray(fewer, np.int64))
-    fewer = fewer[(fewer != np.roll(fewer, 1, axis=1)).all(1)]
+    fewer = proper(fewer)
     if not len(fewer):
         return soup
 
@@ -372,6 +368,6 @@ def _merged_corners(points: np.ndarray, faces: np.ndarray, corner_colors: np.nda
     bins = (corner_colors // 32).astype(np.int64) @ [64, 8, 1]
     source, corner, _ = split_by_label(faces.reshape(-1, 1), bins)
     index = corner.reshape(-1)
-    sums = np.stack([np.bincount(index, weights=values) for values in corner_colors.T], axis=1)
-    mean = sums / np.bincount(index)[:, None]
+    count = np.bincount(index)
+    mean = sums_at(index, corner_colors, len(count)) / count[:, None]
     return points[source], corner.reshape(faces.shape), np.rint(mean).astype(np.uint8)

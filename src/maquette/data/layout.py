@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.random import Generator
 
 from maquette.data.catalogue import Catalogue
 from maquette.data.polygons import distance_to_edges, inside_polygon, polygon_centroid
@@ -56,6 +57,11 @@ class LayoutConfig:
     growth: float = 1.1
 
 
+def any_yaw(rng: Generator) -> float:
+    """A turn about the vertical, radians, every one as likely."""
+    return float(rng.uniform(-math.pi, math.pi))
+
+
 def place(
     catalogue: Catalogue,
     asset: int,
@@ -74,7 +80,7 @@ def place(
 def poisson_discs(
     radii: np.ndarray,
     gap: float,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     attempts: int = 30,
     growth: float = 1.1,
@@ -142,7 +148,7 @@ def layout_on_floor(
     catalogue: Catalogue,
     assets: np.ndarray,
     sizes: np.ndarray,
-    rng: np.random.Generator,
+    rng: Generator,
     config: LayoutConfig,
 ) -> tuple[Placement, ...]:
     """Stand `assets` (N,) with longest sides `sizes` (N,) on the floor, the first one first and
@@ -168,7 +174,7 @@ def stack_on(
     catalogue: Catalogue,
     table: Placement,
     assets: np.ndarray,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     fill: tuple[float, float] = (0.35, 0.9),
 ) -> tuple[Placement, ...]:
@@ -198,8 +204,7 @@ def stack_on(
         size = min(radius / max(unscaled, 1e-3), 0.7 * top.scale)
         x, z = spots[best].tolist()
         discs.append((x, z, size * unscaled))
-        yaw = float(rng.uniform(-math.pi, math.pi))
-        stacked.append(place(catalogue, asset, size, yaw, (x, top.height, z)))
+        stacked.append(place(catalogue, asset, size, any_yaw(rng), (x, top.height, z)))
     return tuple(stacked)
 
 
@@ -235,7 +240,7 @@ def _room(points: np.ndarray, polygon: np.ndarray, discs: list[_Disc]) -> np.nda
     return room
 
 
-def _points_around(polygon: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
+def _points_around(polygon: np.ndarray, rng: Generator, count: int) -> np.ndarray:
     """``count`` points (K, 2), uniform in the box of a polygon."""
     low = polygon.min(0)
     high = polygon.max(0)

@@ -33,6 +33,7 @@ from maquette.execute.pool import HERE, Engine, in_order, keep_opencv_to, proces
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
 from maquette.execute.store import kept_here, mirrored, place
+from maquette.types import Arrays, JsonObject, StrPath
 
 Progress = Callable[[int, int], None]  # finished, total
 
@@ -74,11 +75,11 @@ class AssetLibrary:
     """Finished assets of a library folder; arrays are read-only views of memory-mapped files."""
 
     folder: Path
-    rows: tuple[dict[str, Any], ...]  # the index
-    _maps: dict[str, np.ndarray] = field(init=False, repr=False)  # the files, by name
+    rows: tuple[JsonObject, ...]  # the index
+    _maps: Arrays = field(init=False, repr=False)  # the files, by name
 
     @classmethod
-    def open(cls, folder: str | Path) -> AssetLibrary:
+    def open(cls, folder: StrPath) -> AssetLibrary:
         """Open a library, complete or still growing; InputError when the folder is none or has no
         finished asset.
         """
@@ -94,7 +95,7 @@ class AssetLibrary:
     def __post_init__(self) -> None:
         count = len(self.rows)
         here = kept_here(self.folder)
-        maps: dict[str, np.ndarray] = {}
+        maps: Arrays = {}
         if has_fields(here):
             for name in _FIELDS:
                 maps[name] = np.load(here / name, mmap_mode="r")[:count]
@@ -155,7 +156,7 @@ def has_fields(folder: Path) -> bool:
 
 def build_library(
     sources: Sequence[AssetSource],
-    out: str | Path,
+    out: StrPath,
     *,
     engine: Engine = HERE,
     seed: int = 0,
@@ -238,7 +239,7 @@ def _write_failure(root: Path, name: str, outcome: str | Ended) -> None:
         _append_line(root / _FAILED, {"name": name, "reason": outcome})
 
 
-def failures(folder: str | Path) -> dict[str, str]:
+def failures(folder: StrPath) -> dict[str, str]:
     """Read why assets were left out of a library: name -> reason."""
     return {row["name"]: row["reason"] for row in _read_lines(place(folder) / _FAILED)}
 
@@ -248,7 +249,7 @@ def incomplete(library: AssetLibrary) -> dict[str, str]:
     return {row["name"]: "; ".join(row["lacks"]) for row in library.rows if "lacks" in row}
 
 
-def _settled(root: Path) -> Iterator[dict[str, Any]]:
+def _settled(root: Path) -> Iterator[JsonObject]:
     """The lines of failed assets that are not tried again."""
     return (row for row in _read_lines(root / _FAILED) if not row.get("again"))
 
@@ -306,7 +307,7 @@ def _compute(source: AssetSource, fields: bool) -> _Computed | str:
 
 def _prepare(
     root: Path,
-    done: list[dict[str, Any]],
+    done: list[JsonObject],
     capacity: int,
     fields: bool,
 ) -> None:
@@ -344,10 +345,10 @@ def _opened(path: Path) -> BinaryIO:
 
 def _write_row(
     root: Path,
-    done: list[dict[str, Any]],
+    done: list[JsonObject],
     asset: Asset,
     fields: AssetField | None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Store one asset and its field behind those that are done; its line in the index comes last
     and makes it valid.
     """
@@ -372,13 +373,13 @@ def _write_row(
     return line
 
 
-def _append_line(path: Path, line: dict[str, Any]) -> None:
+def _append_line(path: Path, line: JsonObject) -> None:
     """One JSON object more, on a line of its own."""
     with path.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
 
 
-def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
+def _read_lines(path: Path) -> Iterator[JsonObject]:
     """Lines of a .jsonl file that may be missing; a last line without its end was torn by an
     interruption.
     """

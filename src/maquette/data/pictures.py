@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from maquette.data.catalogue import AssetLike
 from maquette.data.views import View
@@ -61,7 +62,7 @@ class CaptionedPicture:
 def crop_of_view(
     view: View,
     things: Sequence[Thing],
-    rng: np.random.Generator,
+    rng: Generator,
     size: int,
 ) -> CaptionedPicture | None:
     """A square around some neighbouring objects of a view whose ``things`` are known; None when
@@ -92,8 +93,7 @@ def crop_of_view(
         label = int(rng.choice(named)) + 1
         small = _resized(instance.astype(np.uint8), size, cv2.INTER_NEAREST)
         hole = random_hole(rng, size, small == label)
-    picture = _resized(image, size, cv2.INTER_AREA)
-    return CaptionedPicture(picture, hole, caption(chosen, eye, rng))
+    return CaptionedPicture(_resized(image, size, cv2.INTER_AREA), hole, caption(chosen, eye, rng))
 
 
 def _pixels_of(instance: np.ndarray, count: int) -> np.ndarray:
@@ -112,9 +112,7 @@ def _named(instance: np.ndarray, shown: np.ndarray) -> np.ndarray:
     return named[np.argsort(-inside[named])][:NAMED]
 
 
-def _window(
-    instance: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-) -> tuple[slice, slice]:
+def _window(instance: np.ndarray, labels: np.ndarray, rng: Generator) -> tuple[slice, slice]:
     """Rows and columns of a square around one to four objects that are neighbours in a picture."""
     boxes = np.array([pixel_box(instance == label) for label in labels], np.float64)
     lows, highs = np.split(boxes, 2, axis=1)
@@ -153,7 +151,7 @@ def _touched(instance: np.ndarray, labels: np.ndarray) -> bool:
 
 def single_object(
     asset: AssetLike,
-    rng: np.random.Generator,
+    rng: Generator,
     size: int,
     completion: float = COMPLETED,
 ) -> CaptionedPicture:
@@ -179,9 +177,7 @@ def single_object(
     return CaptionedPicture(picture, hole, COMPLETION if rng.random() < 0.5 else said)
 
 
-def _portrait(
-    asset: AssetLike, rng: np.random.Generator, size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _portrait(asset: AssetLike, rng: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A picture (S, S, 3) uint8 of an asset that fills most of it; its coverage (S, S) in 0..1."""
     azimuth = rng.uniform(0, 2 * np.pi)
     elevation = np.radians(60.0 * rng.beta(1.3, 2.0))
@@ -202,7 +198,7 @@ def _portrait(
     return light.clip(0, 255).astype(np.uint8), coverage
 
 
-def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
+def _ground(rng: Generator, size: int) -> np.ndarray:
     """(S, S, 3) uint8: one colour, mostly a grey or white one, sometimes fading to another."""
     if rng.random() < 0.7:
         ends = rng.uniform(0, 255, (2, 1)) + rng.uniform(-20, 20, (2, 3))
@@ -221,7 +217,7 @@ def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
 # ---- holes
 
 
-def random_hole(rng: np.random.Generator, size: int, shape: np.ndarray) -> np.ndarray:
+def random_hole(rng: Generator, size: int, shape: np.ndarray) -> np.ndarray:
     """(S, S) bool to be filled: a box, a thick stroke, an object's own ``shape`` (S, S) somewhat
     grown, or it somewhere else.
     """
@@ -231,14 +227,13 @@ def random_hole(rng: np.random.Generator, size: int, shape: np.ndarray) -> np.nd
     if kind == 1 or not shape.any():
         hole = _stroke(rng, size)
     else:
-        steps = int(rng.integers(1, 4))
-        hole = _grown(shape, steps)
+        hole = _grown(shape, int(rng.integers(1, 4)))
         if kind == 3:
             hole = _shifted(hole, rng.integers(-size // 3, size // 3 + 1, 2))
     return hole if hole.any() else _box(rng, size)
 
 
-def _stroke(rng: np.random.Generator, size: int) -> np.ndarray:
+def _stroke(rng: Generator, size: int) -> np.ndarray:
     """A thick random polyline of three pieces, as a mask."""
     way = np.cumsum(rng.normal(0, 0.25 * size, (4, 2)), axis=0) + 0.5 * size
     thickness = int(rng.integers(size // 10, size // 4))
@@ -246,7 +241,7 @@ def _stroke(rng: np.random.Generator, size: int) -> np.ndarray:
     return cv2.polylines(canvas, [way.round().astype(np.int32)], False, 1, thickness) > 0
 
 
-def _box(rng: np.random.Generator, size: int) -> np.ndarray:
+def _box(rng: Generator, size: int) -> np.ndarray:
     """A random rectangle with sides of at least a fifth of the picture's, as a mask."""
     hole = np.zeros((size, size), bool)
     height, width = rng.integers(size // 5, size + 1, 2)
@@ -256,7 +251,7 @@ def _box(rng: np.random.Generator, size: int) -> np.ndarray:
     return hole
 
 
-def _box_around(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _box_around(mask: np.ndarray, rng: Generator) -> np.ndarray:
     """(S, S) bool the box of a mask with a margin, as a user draws it."""
     x0, y0, x1, y1 = pixel_box(mask)
     above, below, left, right = rng.integers(0, DRAWN_MARGIN, 4)
@@ -266,7 +261,7 @@ def _box_around(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return box
 
 
-def _occluder(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _occluder(mask: np.ndarray, rng: Generator) -> np.ndarray:
     """(S, S) bool that hides some of a mask: a half plane, a box, or the mask itself (an object's
     shape), shifted and scaled.
     """
@@ -280,7 +275,7 @@ def _occluder(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return best
 
 
-def _half_plane_box_or_shape(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _half_plane_box_or_shape(mask: np.ndarray, rng: Generator) -> np.ndarray:
     """What hides an object: a half plane, a box, or its own mask turned and shifted."""
     size = len(mask)
     kind = rng.integers(3)

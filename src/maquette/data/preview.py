@@ -44,8 +44,7 @@ def contact_sheet(scenes: Sequence[Sequence[View]], columns: int = 2) -> np.ndar
     """
     pictures = [[view.image for view in views] + truth_strip(views[0]) for views in scenes]
     strips = [_joined(row, axis=1) for row in pictures]
-    blank = np.full_like(strips[0], PAPER)
-    strips += [blank] * (-len(strips) % columns)
+    strips += [np.full_like(strips[0], PAPER)] * (-len(strips) % columns)
     rows = [strips[k : k + columns] for k in range(0, len(strips), columns)]
     return _joined([_joined(row, axis=1) for row in rows], axis=0)
 

@@ -17,6 +17,8 @@ from maquette.data.fields import FIELD_EXTENT
 from maquette.geometry.transforms import scale_of
 from maquette.geometry.volumes import TRUNCATION
 
+inlined = numba.njit(inline="always", fastmath=True)
+
 
 class FieldSource(Protocol):
     """An AssetLibrary, or anything with its two field accessors."""
@@ -94,7 +96,7 @@ def _blend(
 
 
 # Inlined before compilation: the compiler may reorder sums, and does so as in one function.
-@numba.njit(inline="always", fastmath=True)
+@inlined
 def _in_cells(
     asset_from_cube,
     point,
@@ -108,7 +110,7 @@ def _in_cells(
     return x, y, z
 
 
-@numba.njit(inline="always", fastmath=True)
+@inlined
 def _coordinate(
     row,
     point,
@@ -122,7 +124,7 @@ def _coordinate(
     return (in_asset / extent + 0.5) * size - 0.5
 
 
-@numba.njit(inline="always", fastmath=True)
+@inlined
 def _clamped(place, last):
     """The nearest place between 0 and ``last`` on each axis."""
     x = min(max(place[0], 0.0), last)
@@ -131,7 +133,7 @@ def _clamped(place, last):
     return x, y, z
 
 
-@numba.njit(inline="always", fastmath=True)
+@inlined
 def _apart(a, b):
     """Distance of two points."""
     dx = a[0] - b[0]
@@ -140,7 +142,7 @@ def _apart(a, b):
     return np.sqrt(dx**2 + dy**2 + dz**2)
 
 
-@numba.njit(inline="always", fastmath=True)
+@inlined
 def _trilinear(grid, corner, place):
     """The value of a grid (S, S, S) at a place whose lower cell is ``corner``."""
     a, b, c = corner
@@ -152,7 +154,7 @@ def _trilinear(grid, corner, place):
     return low * (1 - u) + high * u
 
 
-@numba.njit(inline="always", fastmath=True)
+@inlined
 def _bilinear(
     plane,
     b,
@@ -166,13 +168,13 @@ def _bilinear(
     return near * (1 - v) + far * v
 
 
-@numba.njit(inline="always", fastmath=True)
+@inlined
 def _linear(row, c, w):
     """Between two neighbours in a row: fraction w of the second."""
     return row[c] * (1 - w) + row[c + 1] * w
 
 
-@numba.njit(inline="always", fastmath=True)
+@inlined
 def _mix_colours(
     rgb,
     corner,

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from skimage import data
 
 from maquette.data.backgrounds import random_texture
+from maquette.photos.pixels import Size
 
 DRAWN = 48  # tiles
 TEXTURED = 0.5  # probability that an object or the surroundings get a texture
@@ -45,7 +47,7 @@ class Restyler:
         self,
         image: np.ndarray,
         labels: np.ndarray,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> np.ndarray:
         """Another picture (H, W, 3) uint8 of objects with the outlines of ``labels`` (H, W)."""
         shown = image.astype(np.float32)
@@ -64,7 +66,7 @@ class Restyler:
             shown = share * shown + (1 - share) * behind
         return shown.clip(0, 255).astype(np.uint8)
 
-    def _textured(self, shown: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _textured(self, shown: np.ndarray, rng: Generator) -> np.ndarray:
         """The picture under a texture: light and shade of both."""
         texture = _patch(self.textures, shown.shape[:2], rng).astype(np.float32) + 8
         if rng.random() >= RECOLOURED:
@@ -75,7 +77,7 @@ class Restyler:
         return (shown + 4) * relative**strength * tint
 
 
-def _part(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _part(mask: np.ndarray, rng: Generator) -> np.ndarray:
     """What lies on one side of a line through a random place of a mask (H, W): people wear
     trousers, and a bed has a frame.
     """
@@ -88,13 +90,10 @@ def _part(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return part
 
 
-def _patch(
-    pictures: tuple[np.ndarray, ...], size: tuple[int, int], rng: np.random.Generator
-) -> np.ndarray:
+def _patch(pictures: tuple[np.ndarray, ...], size: Size, rng: Generator) -> np.ndarray:
     """A random part of a random picture, turned or mirrored, in a size (H, W)."""
     picture = pictures[int(rng.integers(len(pictures)))]
-    most = min(picture.shape[:2])
-    side = int(most * rng.uniform(0.25, 1.0))
+    side = int(min(picture.shape[:2]) * rng.uniform(0.25, 1.0))
     height, width = picture.shape[:2]
     top = int(rng.integers(height - side + 1))
     left = int(rng.integers(width - side + 1))

@@ -16,10 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.random import Generator
 
 from maquette.data.catalogue import Catalogue, LibraryLike
-from maquette.data.layout import Placement, place, stack_on
+from maquette.data.layout import Placement, any_yaw, place, stack_on
 from maquette.data.scenes import ComposedScene, SceneConfig, Shell, draw_assets
+from maquette.types import Arrays
+
+FloorBox = tuple[float, float, float, float]  # low x, low z, high x, high z
 
 MARGIN = 0.04  # metres between furniture and walls
 TALLEST = 2.2  # metres, of furniture
@@ -55,7 +59,7 @@ SIZES: dict[str, tuple[float, float]] = {  # longest side in metres
 }
 
 
-def roles_of(catalogue: Catalogue) -> dict[str, np.ndarray]:
+def roles_of(catalogue: Catalogue) -> Arrays:
     """Assets (indices, never none) of each role, remembered in the catalogue.
 
     By name, else by shape: flat tops are tables, upright things are chairs, and everything may
@@ -88,7 +92,7 @@ def _first_of(*candidates: np.ndarray) -> np.ndarray:
 
 
 def compose_room(
-    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+    library: LibraryLike, rng: Generator, config: SceneConfig | None = None
 ) -> ComposedScene:
     """Furnish a room with two or three walls: furniture along them facing inwards, a table with
     chairs, things on tables and around.
@@ -129,9 +133,9 @@ class _Room:
 
     catalogue: Catalogue
     half: np.ndarray  # (2,) half sides along x and z, metres
-    boxes: list[tuple[float, float, float, float]] = field(default_factory=list)  # low, high x/z
+    boxes: list[FloorBox] = field(default_factory=list)  # low, high x/z
 
-    def draw(self, role: str, rng: np.random.Generator) -> tuple[int, float]:
+    def draw(self, role: str, rng: Generator) -> tuple[int, float]:
         """Draw an asset of a role and its longest side, no taller than TALLEST."""
         asset = int(rng.choice(self.catalogue.roles[role]))
         wanted = rng.uniform(*SIZES[role])
@@ -167,14 +171,14 @@ class _Room:
         return [place(self.catalogue, piece.asset, piece.size, piece.yaw, (x, 0.0, z))]
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _overlap(a: FloorBox, b: FloorBox) -> bool:
     """Whether two rectangles (low x, low z, high x, high z) share an area."""
     in_x = a[0] < b[2] and b[0] < a[2]
     in_z = a[1] < b[3] and b[1] < a[3]
     return in_x and in_z
 
 
-def _set_table(room: _Room, rng: np.random.Generator) -> list[Placement]:
+def _set_table(room: _Room, rng: Generator) -> list[Placement]:
     """Place a table near the middle and up to four identical chairs that face it."""
     asset, size = room.draw("table", rng)
     size = min(size, TABLE_HEIGHT / max(room.catalogue.extents[asset, 1], 0.2))
@@ -200,7 +204,7 @@ def _quarter_turns(count: np.integer) -> float:
     return float(count) * 0.5 * math.pi
 
 
-def _along_walls(room: _Room, rng: np.random.Generator, count: int) -> list[Placement]:
+def _along_walls(room: _Room, rng: Generator, count: int) -> list[Placement]:
     """Up to ``count`` pieces of furniture with their backs to a wall."""
     placed: list[Placement] = []
     for _ in range(4 * count):
@@ -216,13 +220,13 @@ def _along_walls(room: _Room, rng: np.random.Generator, count: int) -> list[Plac
     return placed
 
 
-def _scattered(room: _Room, rng: np.random.Generator, count: int) -> list[Placement]:
+def _scattered(room: _Room, rng: Generator, count: int) -> list[Placement]:
     """Up to ``count`` smaller things anywhere on the free floor."""
     placed: list[Placement] = []
     for _ in range(6 * count):
         if len(placed) < count:
             asset, size = room.draw("floor", rng)
-            piece = room.turned(asset, size, float(rng.uniform(-math.pi, math.pi)))
+            piece = room.turned(asset, size, any_yaw(rng))
             spot = rng.uniform(-1.0, 1.0, 2) * room.half
             placed += room.stand(piece, *spot.tolist())
     return placed
@@ -260,7 +264,7 @@ class _Wall:
         return np.array(corners) + front
 
 
-def room_shell(half: np.ndarray, rng: np.random.Generator) -> Shell:
+def room_shell(half: np.ndarray, rng: Generator) -> Shell:
     """Two or three walls with skirting boards, a window or a picture, and sometimes a rug, around a
     floor of half sides `half` (2,).
     """
@@ -278,7 +282,7 @@ def _decorated(
     wall: _Wall,
     height: float,
     paint: np.ndarray,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> Iterator[Quad]:
     """A wall, its skirting board, and up to two windows or pictures on it."""
     across = (-wall.reach, wall.reach)
@@ -298,7 +302,7 @@ def _decorated(
             yield corners, rng.uniform(20, 250, 3)
 
 
-def _rug(half: np.ndarray, rng: np.random.Generator) -> Iterator[Quad]:
+def _rug(half: np.ndarray, rng: Generator) -> Iterator[Quad]:
     """A rug with a border."""
     half_x, half_z = rng.uniform(0.3, 0.7, 2) * half
     x, z = rng.uniform(-0.3, 0.3, 2) * half
@@ -310,7 +314,7 @@ def _rug(half: np.ndarray, rng: np.random.Generator) -> Iterator[Quad]:
         yield np.array(front + back) + (x, 0.0, z), rng.uniform(30, 230, 3)
 
 
-def _paint(rng: np.random.Generator) -> np.ndarray:
+def _paint(rng: Generator) -> np.ndarray:
     """Draw a wall colour: mostly pale and warm, sometimes strong."""
     if rng.random() < 0.7:
         brightness = rng.uniform(175, 245)

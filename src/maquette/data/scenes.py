@@ -15,9 +15,10 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.random import Generator
 
 from maquette.data.catalogue import Catalogue, LibraryLike
-from maquette.data.layout import LayoutConfig, Placement, layout_on_floor, place, stack_on
+from maquette.data.layout import LayoutConfig, Placement, any_yaw, layout_on_floor, place, stack_on
 from maquette.geometry.transforms import transform_points
 
 
@@ -69,7 +70,7 @@ class SceneGeometry:
 
 
 def compose_random(
-    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+    library: LibraryLike, rng: Generator, config: SceneConfig | None = None
 ) -> ComposedScene:
     """Random assets on random discs; sometimes a table comes first and carries some of them."""
     catalogue = Catalogue.of(library)
@@ -91,7 +92,7 @@ def compose_random(
 
 
 def compose_small_on_large(
-    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+    library: LibraryLike, rng: Generator, config: SceneConfig | None = None
 ) -> ComposedScene:
     """One to three large objects, as many of them tables as there are, each with up to four small
     objects on its top.
@@ -112,7 +113,7 @@ def compose_small_on_large(
 
 
 def compose_duplicates(
-    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+    library: LibraryLike, rng: Generator, config: SceneConfig | None = None
 ) -> ComposedScene:
     """Two to six copies of one asset, of one size, in a row, in a ring or scattered, and a few
     others around them.
@@ -127,11 +128,10 @@ def compose_duplicates(
         others = draw_count(rng, (0, max(0, min(4, layout.count[1] - copies))))
         assets = np.append(np.full(copies, asset), draw_assets(catalogue, rng, others))
         sizes = np.append(np.full(copies, size), draw_sizes(rng, others, layout.size))
-        scattered = layout_on_floor(catalogue, assets, sizes, rng, layout)
-        return ComposedScene(scattered, "duplicates")
+        return ComposedScene(layout_on_floor(catalogue, assets, sizes, rng, layout), "duplicates")
     diameter = 2.0 * size * float(catalogue.radii[asset])
     step = diameter * (1.02 + rng.uniform(*layout.density))
-    yaw = float(rng.uniform(-math.pi, math.pi))
+    yaw = any_yaw(rng)
     poses = _in_a_row(copies, step) if arrangement == "row" else _in_a_ring(copies, step)
     placed = tuple(place(catalogue, asset, size, yaw + angle, foot) for angle, foot in poses)
     return ComposedScene(placed, "duplicates")
@@ -152,14 +152,13 @@ def _in_a_ring(copies: int, step: float) -> list[tuple[float, tuple[float, float
 
 
 def compose_dense(
-    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+    library: LibraryLike, rng: Generator, config: SceneConfig | None = None
 ) -> ComposedScene:
     """Crowd objects of similar sizes so that they almost touch and most are half hidden from a low
     camera.
     """
     catalogue = Catalogue.of(library)
-    layout = (config or SceneConfig()).layout
-    most = layout.count[1]
+    most = (config or SceneConfig()).layout.count[1]
     count = draw_count(rng, (min(6, most), most))
     crowd = LayoutConfig(
         density=(0.0, 0.05),
@@ -172,19 +171,17 @@ def compose_dense(
 
 
 def compose_tabletop(
-    library: LibraryLike, rng: np.random.Generator, config: SceneConfig | None = None
+    library: LibraryLike, rng: Generator, config: SceneConfig | None = None
 ) -> ComposedScene:
     """Many small objects on one table, half of the time as a close-up; without a table, or in part
     of the scenes, on the ground.
     """
     catalogue = Catalogue.of(library)
-    layout = (config or SceneConfig()).layout
-    most = layout.count[1]
+    most = (config or SceneConfig()).layout.count[1]
     count = draw_count(rng, (min(4, most), most))
     if len(catalogue.tables) and rng.random() < 0.6:
         table = int(rng.choice(catalogue.tables))
-        yaw = float(rng.uniform(-math.pi, math.pi))
-        base = place(catalogue, table, 1.5, yaw, (0.0, 0.0, 0.0))
+        base = place(catalogue, table, 1.5, any_yaw(rng), (0.0, 0.0, 0.0))
         assets = draw_assets(catalogue, rng, max(count - 1, 2))
         carried = stack_on(catalogue, base, assets, rng, fill=(0.25, 0.6))
         close_up = rng.random() < 0.5 and len(carried) >= 2
@@ -200,24 +197,24 @@ def compose_tabletop(
 def _enough(
     scene: ComposedScene,
     catalogue: Catalogue,
-    rng: np.random.Generator,
+    rng: Generator,
     config: SceneConfig | None,
 ) -> ComposedScene:
     """Return the scene, or a random one when nothing could be stacked and one object is left."""
     return scene if len(scene.placements) >= 2 else compose_random(catalogue, rng, config)
 
 
-def draw_count(rng: np.random.Generator, limits: tuple[int, int]) -> int:
+def draw_count(rng: Generator, limits: tuple[int, int]) -> int:
     """Draw a number of objects, limits included."""
     return int(rng.integers(limits[0], limits[1] + 1))
 
 
-def draw_assets(catalogue: Catalogue, rng: np.random.Generator, count: int) -> np.ndarray:
+def draw_assets(catalogue: Catalogue, rng: Generator, count: int) -> np.ndarray:
     """(count,) int64 random assets, now and then repeated."""
     return rng.integers(0, len(catalogue), count)
 
 
-def draw_sizes(rng: np.random.Generator, count: int, limits: tuple[float, float]) -> np.ndarray:
+def draw_sizes(rng: Generator, count: int, limits: tuple[float, float]) -> np.ndarray:
     """(count,) longest sides, log-uniform."""
     return np.exp(rng.uniform(math.log(limits[0]), math.log(limits[1]), count))
 

@@ -21,17 +21,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 
+from maquette.data.baking import Soup
 from maquette.data.catalogue import AssetLike, Catalogue, LibraryLike
 from maquette.data.compose import compose
 from maquette.data.layout import Placement
@@ -42,7 +44,9 @@ from maquette.execute.pool import HERE, Engine, keep_opencv_to, processes
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
 from maquette.execute.store import brought_here, place, prepared_folder, written
-from maquette.types import Camera
+from maquette.types import Camera, JsonObject, StrPath
+
+Members = dict[str, bytes]  # files of one scene
 
 VERSION = 1
 JPEG_QUALITY = 95
@@ -76,7 +80,7 @@ class SceneSample:
     names: tuple[str, ...]  # of the placed assets
     placements: tuple[Placement, ...]
     # vertices (V, 3), faces (F, 3), colors (V, 3) of each, in the frame of its asset
-    meshes: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
+    meshes: tuple[Soup, ...]
     views: tuple[View, ...]
 
 
@@ -97,7 +101,7 @@ def make_scene(
 
 def build_shards(
     library: LibraryLike,
-    folder: str | Path,
+    folder: StrPath,
     config: ShardConfig,
     *,
     engine: Engine = HERE,
@@ -144,12 +148,12 @@ def index_name(shard: str) -> str:
     return str(Path(shard).with_suffix(".json"))
 
 
-def index_of(shard: BinaryIO) -> dict[str, Any]:
+def index_of(shard: BinaryIO) -> JsonObject:
     """Where the scenes of a shard lie in it: a reader that has this need not read what it does not
     use. Scene -> its kind and name -> [first byte, bytes]; the size of all tells another shard.
     Raises tarfile.TarError, and KeyError or ValueError, when it is none.
     """
-    scenes: dict[str, dict[str, Any]] = {}
+    scenes: dict[str, JsonObject] = {}
     shard.seek(0)
     with tarfile.open(fileobj=shard) as tar:
         for member in tar:
@@ -298,11 +302,10 @@ def _depth_unit(depth: np.ndarray) -> float:
     """
     finite = depth[np.isfinite(depth)]
     farthest = min(float(finite.max(initial=1.0)), 16.0)
-    nearest = float(finite.min(initial=0.0))
-    return max(farthest, 2.0 * nearest) / (FAR - 1)
+    return max(farthest, 2.0 * float(finite.min(initial=0.0))) / (FAR - 1)
 
 
-def _placement_document(placement: Placement, catalogue: Catalogue) -> dict[str, Any]:
+def _placement_document(placement: Placement, catalogue: Catalogue) -> JsonObject:
     """A placement as JSON; the asset also by its name, for other libraries."""
     return {
         "asset": placement.asset,
@@ -311,7 +314,7 @@ def _placement_document(placement: Placement, catalogue: Catalogue) -> dict[str,
     }
 
 
-def _view_document(view: View, scene: ComposedScene) -> dict[str, Any]:
+def _view_document(view: View, scene: ComposedScene) -> JsonObject:
     """A view's numbers as JSON; its placements as numbers of those of the scene."""
     order = [id(placement) for placement in scene.placements]
     kept = [order.index(id(placement)) for placement in view.placements]
@@ -352,23 +355,28 @@ def _encoded(suffix: str, picture: np.ndarray, options: list[int] | None = None)
 # ---- reading
 
 
-def read_shards(folder: str | Path) -> Iterator[SceneSample]:
-    """All scenes of a folder of shards, in order; InputError when it has none or one cannot be
-    read.
-    """
+def shards_of(folder: StrPath) -> list[Path]:
+    """The shards in a folder, in order; InputError when it has none."""
     shards = sorted(place(folder).glob("scenes-*.tar"))
     if not shards:
         raise InputError(
             f"{folder} holds no shards (scenes-*.tar); build some with 'maquette data build'"
         )
-    for path in shards:
+    return shards
+
+
+def read_shards(folder: StrPath) -> Iterator[SceneSample]:
+    """All scenes of a folder of shards, in order; InputError when it has none or one cannot be
+    read.
+    """
+    for path in shards_of(folder):
         with brought_here(path) as here:
             yield from read_shard(here)
 
 
-def read_shard(path: str | Path) -> Iterator[SceneSample]:
+def read_shard(path: StrPath) -> Iterator[SceneSample]:
     """Stream the scenes of one shard; InputError when it is damaged."""
-    members: dict[str, bytes] = {}
+    members: Members = {}
     current = ""
     try:
         with tarfile.open(path) as tar:
@@ -390,7 +398,7 @@ def read_shard(path: str | Path) -> Iterator[SceneSample]:
         ) from error
 
 
-def _sample(members: dict[str, bytes]) -> SceneSample:
+def _sample(members: Members) -> SceneSample:
     """A scene from its files."""
     document = json.loads(members["scene.json"])
     names = tuple(entry["name"] for entry in document["placements"])
@@ -400,7 +408,7 @@ def _sample(members: dict[str, bytes]) -> SceneSample:
     return SceneSample(document["index"], kind, names, _placements(document), meshes, views)
 
 
-def _placements(document: dict[str, Any]) -> tuple[Placement, ...]:
+def _placements(document: JsonObject) -> tuple[Placement, ...]:
     """Placements from their JSON."""
     return tuple(
         Placement(entry["asset"], np.array(entry["world_from_asset"]))
@@ -408,17 +416,16 @@ def _placements(document: dict[str, Any]) -> tuple[Placement, ...]:
     )
 
 
-def _meshes(packed: bytes) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _meshes(packed: bytes) -> Iterator[Soup]:
     """The inverse of ``_packed_meshes``."""
     with np.load(io.BytesIO(packed)) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}
-    starts = arrays["starts"].tolist()
-    for (vertex, face), (last_vertex, last_face) in zip(starts[:-1], starts[1:]):
+    for (vertex, face), (last_vertex, last_face) in itertools.pairwise(arrays["starts"].tolist()):
         own = slice(vertex, last_vertex)
         yield arrays["vertices"][own], arrays["faces"][face:last_face], arrays["colors"][own]
 
 
-def decode_view(members: dict[str, bytes], number: int) -> View:
+def decode_view(members: Members, number: int) -> View:
     """View ``number`` of a scene from its members: scene.json and the view's own pictures.
 
     Depth and normals may be missing: the view then has depth inf and normal 0 everywhere, and is
@@ -427,7 +434,7 @@ def decode_view(members: dict[str, bytes], number: int) -> View:
     return _view(members, number, json.loads(members["scene.json"]))
 
 
-def _view(members: dict[str, bytes], number: int, document: dict[str, Any]) -> View:
+def _view(members: Members, number: int, document: JsonObject) -> View:
     """View ``number`` of a scene: the inverse of ``_pictures`` and ``_view_document``."""
     entry = document["views"][number]
     placements = _placements(document)
@@ -449,8 +456,7 @@ def _view(members: dict[str, bytes], number: int, document: dict[str, Any]) -> V
     camera = Camera(intrinsics, pose, width, height)
     scene_from_world = np.array(entry["scene_from_world"])
     kept = tuple(placements[k] for k in entry["kept"])
-    ground = entry["ground_height"]
-    return View(image, depth, normal, mask, camera, scene_from_world, kept, ground)
+    return View(image, depth, normal, mask, camera, scene_from_world, kept, entry["ground_height"])
 
 
 def _decoded(content: bytes) -> np.ndarray:

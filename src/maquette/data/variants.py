@@ -12,19 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.random import Generator
 
-from maquette.data.assets import Asset, save_asset
+from maquette.data.assets import Asset, normalised, save_asset
 from maquette.data.catalogue import AssetList
 from maquette.data.library import AssetLibrary, Progress
 from maquette.data.procedural import procedural_asset
 from maquette.errors import InputError
-from maquette.geometry.boxes import bounding_box
+from maquette.types import StrPath
 
 STRETCH = 0.3  # standard deviation of the logarithm of each axis's factor
 TAPER = 0.4  # at most by how much the top is wider or narrower than the middle
 
 
-def varied(asset: Asset, rng: np.random.Generator) -> Asset:
+def varied(asset: Asset, rng: Generator) -> Asset:
     """Another object of the same colours: stretched along its three axes, tapered upwards,
     normalised again.
 
@@ -34,8 +35,7 @@ def varied(asset: Asset, rng: np.random.Generator) -> Asset:
     up = asset.vertices[:, 1:2]
     height = max(float(np.ptp(up)), 1e-6)
     vertices[:, [0, 2]] *= 1 + rng.uniform(-TAPER, TAPER) * up / height
-    box = bounding_box(vertices)
-    vertices = ((vertices - box.mean(0)) / np.ptp(box, axis=0).max()).astype(np.float32)
+    vertices = normalised(vertices).astype(np.float32)
     return replace(
         asset,
         name=f"{asset.name}-varied-{rng.integers(2**32):08x}",
@@ -45,7 +45,7 @@ def varied(asset: Asset, rng: np.random.Generator) -> Asset:
 
 
 def make_assets(
-    out: str | Path,
+    out: StrPath,
     count: int,
     seed: int = 0,
     originals: AssetLibrary | AssetList | None = None,

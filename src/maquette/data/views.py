@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
 from maquette.data.backgrounds import (
     Surface,
@@ -35,7 +36,7 @@ from maquette.data.illumination import (
     linear,
     shadow_maps,
 )
-from maquette.data.layout import Placement
+from maquette.data.layout import Placement, any_yaw
 from maquette.data.scenes import (
     ComposedScene,
     SceneGeometry,
@@ -43,7 +44,7 @@ from maquette.data.scenes import (
     placed_vertices,
 )
 from maquette.errors import InputError
-from maquette.geometry.boxes import bounding_box, longest_side, scene_from_world
+from maquette.geometry.boxes import UNIT_CORNERS, bounding_box, longest_side, scene_from_world
 from maquette.geometry.cameras import (
     azimuth_of,
     intrinsics_from_fov,
@@ -60,7 +61,6 @@ from maquette.types import Camera
 
 # In scene units: depths are trained relative to that of the scene's centre, as logarithms.
 NEAREST_CENTRE = 0.2
-UNIT_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ def boxes_in_scene(view: View, library: LibraryLike) -> np.ndarray:
 def sample_view(
     scene: ComposedScene,
     library: LibraryLike,
-    rng: np.random.Generator,
+    rng: Generator,
     config: ViewConfig | None = None,
 ) -> View:
     """One random view; InputError when no camera of many sees any object."""
@@ -163,7 +163,7 @@ def sample_view(
 def sample_views(
     scene: ComposedScene,
     library: LibraryLike,
-    rng: np.random.Generator,
+    rng: Generator,
     count: int,
     config: ViewConfig | None = None,
 ) -> tuple[View, ...]:
@@ -178,7 +178,7 @@ def sample_views(
 def stage(
     scene: ComposedScene,
     library: LibraryLike,
-    rng: np.random.Generator,
+    rng: Generator,
     config: ViewConfig,
 ) -> StagedScene:
     """Merge the scene's meshes and draw the shadow maps of a random light; walls cast no shadows,
@@ -200,7 +200,7 @@ def stage(
     return StagedScene(scene, catalogue, geometry, np.stack(placed), lighting, sun, sky)
 
 
-def _one_view(staged: StagedScene, rng: np.random.Generator, config: ViewConfig) -> View:
+def _one_view(staged: StagedScene, rng: Generator, config: ViewConfig) -> View:
     """Cameras are drawn until one sees an object; InputError when none of them does."""
     for _ in range(config.attempts):
         shot = _shoot(staged, sample_camera(staged.focus, rng, config))
@@ -224,8 +224,7 @@ def _shoot(staged: StagedScene, camera: Camera) -> _Shot:
     owners = geometry.face_instance
     if staged.scene.shell is not None:
         towards = camera.position.astype(np.float32) - geometry.vertices[faces[:, 0]]
-        normals = doubled_normals(geometry.vertices, faces)
-        facing = np.einsum("fc,fc->f", normals, towards) > 0.0
+        facing = np.einsum("fc,fc->f", doubled_normals(geometry.vertices, faces), towards) > 0.0
         seen = (owners >= 0) | facing
         faces = faces[seen]
         owners = owners[seen]
@@ -236,7 +235,7 @@ def _shoot(staged: StagedScene, camera: Camera) -> _Shot:
 def _kept(
     instance: np.ndarray,
     scene: ComposedScene,
-    rng: np.random.Generator,
+    rng: Generator,
     config: ViewConfig,
 ) -> np.ndarray:
     """Placements (K,) that are visible enough, less those left out as unmasked; one at least stays
@@ -254,11 +253,11 @@ def _kept(
 # ---- cameras
 
 
-def sample_camera(corners: np.ndarray, rng: np.random.Generator, config: ViewConfig) -> Camera:
+def sample_camera(corners: np.ndarray, rng: Generator, config: ViewConfig) -> Camera:
     """Draw an upright camera, anywhere around points (N, 3) above the floor, that sees them at the
     drawn size in the frame.
     """
-    azimuth = float(rng.uniform(-math.pi, math.pi))
+    azimuth = any_yaw(rng)
     lowest, highest = config.elevation
     elevation = math.radians(lowest + (highest - lowest) * rng.beta(1.5, 2.0))
     narrowest, widest = map(math.log, config.field_of_view)
@@ -309,7 +308,7 @@ def fit_position(
 def _picture(
     staged: StagedScene,
     shot: _Shot,
-    rng: np.random.Generator,
+    rng: Generator,
     config: ViewConfig,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8, depth (H, W) and normal (H, W, 3) float32 in the world frame."""
@@ -337,7 +336,7 @@ def _picture(
 def _surroundings(
     staged: StagedScene,
     camera: Camera,
-    rng: np.random.Generator,
+    rng: Generator,
     config: ViewConfig,
 ) -> tuple[Surface, ...]:
     """Draw the ground, and one or two walls behind the scene."""
@@ -361,9 +360,7 @@ def _surroundings(
     return tuple(surfaces)
 
 
-def _coloured(
-    lighting: Lighting, surfaces: tuple[Surface, ...], rng: np.random.Generator
-) -> Lighting:
+def _coloured(lighting: Lighting, surfaces: tuple[Surface, ...], rng: Generator) -> Lighting:
     """Return the light with another colour and, above a ground, with the ground's colour in what
     comes from below.
     """
@@ -382,7 +379,7 @@ def _coloured(
     )
 
 
-def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
+def _materials(count: int, radius: float, rng: Generator) -> Material:
     """Matt, satin or polished, smooth or with a fine texture, for the ground and each of ``count``
     placements.
     """
@@ -401,7 +398,7 @@ def _materials(count: int, radius: float, rng: np.random.Generator) -> Material:
 
 
 def _log_uniform(
-    rng: np.random.Generator,
+    rng: Generator,
     low: float,
     high: float,
     count: int,
@@ -445,5 +442,4 @@ def _in_scene_frame(
     depth = (depth * np.float32(scale)).astype(np.float32)
     normal = (normal @ turn.T).astype(np.float32)
     camera = moved(shot.camera, matrix)
-    ground_height = float(matrix[1, 3])
-    return View(image, depth, normal, instance, camera, matrix, placements, ground_height)
+    return View(image, depth, normal, instance, camera, matrix, placements, float(matrix[1, 3]))

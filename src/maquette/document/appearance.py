@@ -185,6 +185,5 @@ def _times_factor(image: Image.Image, factor: np.ndarray) -> Image.Image:
         return image
     pixels = np.asarray(image)
     channels = pixels.shape[2]
-    linear = linear_from_bytes(pixels.reshape(-1, channels))
-    scaled = bytes_from_linear(linear * factor[:channels])
+    scaled = bytes_from_linear(linear_from_bytes(pixels.reshape(-1, channels)) * factor[:channels])
     return Image.fromarray(scaled[:, : pixels.shape[2]].reshape(pixels.shape))

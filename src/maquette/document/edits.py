@@ -9,7 +9,6 @@ records share them.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,8 @@ from maquette.document.fields import Fields
 from maquette.document.scene_json import instance_of, scene_of
 from maquette.errors import InputError
 from maquette.types import (
+    JsonObject,
+    Which,
     carried_by,
     carried_pose,
     check_node,
@@ -25,7 +26,7 @@ from maquette.types import (
     shifted,
 )
 
-Record = dict[str, Any]
+Record = JsonObject
 SUPPORT = {"supports", "support_confidence"}  # fields of the document, by label
 # fields of an instance's own making
 SHAPE = ("mesh", "texture", "seed", "confidence", "estimate", "state")
@@ -48,7 +49,7 @@ def transform(
     return _with_poses(document, poses)
 
 
-def stand(document: Fields, label: int, on: int | str) -> Record:
+def stand(document: Fields, label: int, on: Which) -> Record:
     """Put one instance on another one, or on "ground", with what stands on it. Loads the meshes.
     Raises InputError.
     """
@@ -129,8 +130,7 @@ def replace(document: Fields, made: Record) -> Record:
     current = _entry(document, made["label"])
     shape = {key: made.get(key) for key in SHAPE}
     reshaped = Fields(document.file, {**current.data, **shape}, current.where)
-    matrix = current.matrix("world_from_instance", 4, 4)
-    return _with_instance(document, _placed(reshaped, matrix))
+    return _with_instance(document, _placed(reshaped, current.matrix("world_from_instance", 4, 4)))
 
 
 def _pose(document: Fields, label: int) -> np.ndarray:

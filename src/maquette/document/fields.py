@@ -19,7 +19,7 @@ import numpy as np
 
 from maquette.containers import MemoryBudget, read_json
 from maquette.errors import InputError
-from maquette.types import check_unicode
+from maquette.types import JsonObject, check_unicode
 
 LARGEST = 2**64 - 1  # of whole numbers, such as seeds
 SHOWN = 60  # characters of a wrong value that a message repeats
@@ -31,7 +31,7 @@ class Fields:
     """A JSON object that stands at ``where`` in ``file``."""
 
     file: Path
-    data: dict[str, Any]
+    data: JsonObject
     where: str = ""
 
     @classmethod
@@ -124,8 +124,7 @@ class Fields:
 
     def object(self, key: str) -> Fields:
         """Return a JSON object."""
-        value = self._of_kind(key, dict, "an object")
-        return Fields(self.file, value, f"{self.where}{key}.")
+        return Fields(self.file, self._of_kind(key, dict, "an object"), f"{self.where}{key}.")
 
     def objects(self, key: str) -> tuple[Fields, ...]:
         """Return a list of JSON objects."""

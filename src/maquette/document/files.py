@@ -12,12 +12,12 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from maquette.containers import MemoryBudget, read_bytes
 from maquette.document.fields import Fields
 from maquette.errors import InputError
 from maquette.output import TEMPORARY_PREFIX, atomic_write, clear_leftovers, flush_folder
+from maquette.types import JsonObject, StrPath
 
 DEFAULT_NAME = "scene.json"
 SHARED_NAME = "scene.glb"  # beside it, or instead of it
@@ -29,7 +29,7 @@ _OWN_FILE = re.compile(
 )
 
 
-def scene_file(path: str | Path) -> Path:
+def scene_file(path: StrPath) -> Path:
     """The file that a scene's folder means: its scene.json, or else its scene.glb; any other path
     is the file itself. InputError for a folder with neither.
     """
@@ -51,7 +51,7 @@ class NewFiles:
 
     folder: str  # of the files, seen from the document
     contents: dict[str, bytes] = field(default_factory=dict)
-    records: dict[str, Any] = field(default_factory=dict)  # the entry ``files`` of the document
+    records: JsonObject = field(default_factory=dict)  # the entry ``files`` of the document
 
     def take(
         self,
@@ -91,8 +91,7 @@ class NewFiles:
 
         While another process is saving here, nothing is deleted: it may count on what is there.
         """
-        others = document.parent.glob(f"{TEMPORARY_PREFIX}*{document.suffix}")
-        if any(others):
+        if any(document.parent.glob(f"{TEMPORARY_PREFIX}*{document.suffix}")):
             return
         for file in (document.parent / self.folder).iterdir():
             reference = f"{self.folder}/{file.name}"

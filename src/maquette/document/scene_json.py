@@ -21,7 +21,6 @@ import io
 import math
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -36,17 +35,21 @@ from maquette.document.ply import PlyMesh, decode_ply, encode_ply
 from maquette.document.values import dump, finite_or_none, npz_bytes, plain
 from maquette.errors import InputError, contained
 from maquette.output import atomic_write, clear_leftovers, refuse_overwrite
+from maquette.photos.pixels import Size
 from maquette.types import (
     GROUND,
+    Arrays,
     Camera,
     Failure,
     Focal,
     GivenGeometry,
     Instance,
     InstanceMask,
+    JsonObject,
     Scene,
     SceneInput,
     ShapeEstimate,
+    StrPath,
     Support,
     check_faces,
 )
@@ -57,7 +60,7 @@ VERSION = 1
 PLY_GROWTH = 3  # times that a PLY file grows as arrays of doubles and 64-bit indices
 
 
-def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
+def save(scene: Scene, path: StrPath, *, overwrite: bool = True) -> Path:
     """Write a scene to ``path``: a .json file, or a folder, which then gets scene.json. Returns the
     path of the JSON file.
 
@@ -69,7 +72,7 @@ def save(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Path:
 
 
 @contextlib.contextmanager
-def saving(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
+def saving(scene: Scene, path: StrPath, *, overwrite: bool = True) -> Iterator[Path]:
     """Save a scene together with other files: when the body begins, everything of the document is
     on the disk but not yet valid; when it has succeeded, the document is. See ``save``.
     """
@@ -96,7 +99,7 @@ def saving(scene: Scene, path: str | Path, *, overwrite: bool = True) -> Iterato
         files.drop_others(path, before)
 
 
-def load(path: str | Path, *, budget: int = MEMORY) -> Scene:
+def load(path: StrPath, *, budget: int = MEMORY) -> Scene:
     """Read a scene that ``save`` has written; ``path`` is the .json file or its folder. InputError
     names the file and what is wrong: missing, altered since it was saved, damaged.
 
@@ -155,12 +158,12 @@ def _text_of(path: Path) -> str:
 
 
 def _check(scene: Scene) -> None:
-    labels = [instance.label for instance in (*scene.instances, *scene.around)]
+    labels = [instance.label for instance in scene.everything]
     if len(set(labels)) < len(labels):
         raise InputError(
             f"the scene has instances {labels}; expected each label once; delete the repeated ones"
         )
-    for instance in (*scene.instances, *scene.around):
+    for instance in scene.everything:
         mesh = instance.mesh
         name = f"the mesh of instance {instance.label}"
         if not len(mesh.vertices):
@@ -170,7 +173,7 @@ def _check(scene: Scene) -> None:
         check_faces(np.asarray(mesh.faces), len(mesh.vertices), name)
 
 
-def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
+def _scene_record(scene: Scene, files: NewFiles) -> JsonObject:
     from maquette import __version__
 
     record = {"format": FORMAT, "version": VERSION, "generator": f"maquette {__version__}"}
@@ -196,7 +199,7 @@ def _scene_record(scene: Scene, files: NewFiles) -> dict[str, Any]:
     return record
 
 
-def _camera_record(camera: Camera) -> dict[str, Any]:
+def _camera_record(camera: Camera) -> JsonObject:
     return {
         "convention": "opencv",
         "width": camera.width,
@@ -206,7 +209,7 @@ def _camera_record(camera: Camera) -> dict[str, Any]:
     }
 
 
-def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
+def _instance_record(instance: Instance, files: NewFiles) -> JsonObject:
     stem = f"instance_{int(instance.label)}"
     record = {
         "label": instance.label,
@@ -231,7 +234,7 @@ def _instance_record(instance: Instance, files: NewFiles) -> dict[str, Any]:
     return record
 
 
-def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> dict[str, Any]:
+def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> JsonObject:
     appearance = appearance_of(mesh)
     texture = None
     if appearance.image is not None:
@@ -243,9 +246,9 @@ def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> dict[str,
     return {"mesh": files.take(stem, ".ply", content), "texture": texture}
 
 
-def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
+def _input_record(given: SceneInput, files: NewFiles) -> JsonObject:
     photo = files.take("photo", ".png", _photo_bytes(given.image))
-    record: dict[str, Any] = {
+    record: JsonObject = {
         "photo": photo,
         "source": given.source,
         "warnings": given.warnings,
@@ -258,7 +261,7 @@ def _input_record(given: SceneInput, files: NewFiles) -> dict[str, Any]:
     return record
 
 
-def _geometry_record(known: GivenGeometry, files: NewFiles) -> dict[str, Any]:
+def _geometry_record(known: GivenGeometry, files: NewFiles) -> JsonObject:
     depth = None
     if known.depth is not None:
         depth = files.take("depth", ".npz", npz_bytes({"depth": known.depth}, "the known depth"))
@@ -271,7 +274,7 @@ def _geometry_record(known: GivenGeometry, files: NewFiles) -> dict[str, Any]:
     }
 
 
-def _mask_record(mask: InstanceMask, files: NewFiles) -> dict[str, Any]:
+def _mask_record(mask: InstanceMask, files: NewFiles) -> JsonObject:
     stem = f"mask_{int(mask.label)}"
     picture = files.take(stem, ".png", png_bytes(Image.fromarray(mask.mask)))
     return {
@@ -380,7 +383,7 @@ def _foreign_ply(content: bytes, path: Path) -> PlyMesh:
     )
 
 
-def _read_state(record: Fields, files: SavedFiles) -> dict[str, np.ndarray]:
+def _read_state(record: Fields, files: SavedFiles) -> Arrays:
     path, content = files.read(record, "state")
     return read_npz(io.BytesIO(content), path, files.budget)
 
@@ -411,7 +414,7 @@ def _input(record: Fields, files: SavedFiles) -> SceneInput:
     return SceneInput(image, tuple(masks), source, record.texts("warnings"), focal, geometry)
 
 
-def _geometry(record: Fields, files: SavedFiles, size: tuple[int, int]) -> GivenGeometry:
+def _geometry(record: Fields, files: SavedFiles, size: Size) -> GivenGeometry:
     depth = None
     if record.has("depth"):
         path, content = files.read(record, "depth")

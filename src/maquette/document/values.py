@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.types import check_unicode
+from maquette.types import JsonObject, check_unicode
 
 DEEPEST = 100  # levels of provenance
 
@@ -74,7 +74,7 @@ def _listed(value: Any) -> Any:
     raise InputError(f"the scene has a {type(value).__name__} where JSON wants text or numbers")
 
 
-def dump(record: dict[str, Any]) -> str:
+def dump(record: JsonObject) -> str:
     """Return indented JSON in which a row of numbers is one line."""
     try:
         text = json.dumps(

@@ -20,7 +20,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ from maquette.execute.share import require_all
 from maquette.export.glb import write_glb
 from maquette.export.read import load_named_meshes
 from maquette.output import writable_folder
-from maquette.types import Scene
+from maquette.types import JsonObject, Scene
 
 Progress = Callable[[str, int, int], None]  # stage, done, of
 SEED = 0  # of the surface samples of every score
@@ -196,7 +196,7 @@ class _Prediction:
 
     folder: RunFolder
     contestant: Contestant
-    request: Mapping[str, Any]  # what decides the result
+    request: JsonObject  # what decides the result
     scene: str
 
     def is_done(self) -> bool:
@@ -379,8 +379,7 @@ def _score_one(scoring: _Scoring, missed: str = "") -> None:
         result = scored(meshes)
     seen = dict.fromkeys(SEEN, math.nan)
     if case.camera is not None:
-        masks = case.scene_input.masks
-        seen["silhouette"] = mean_silhouette_iou(meshes, masks, case.camera)
+        seen["silhouette"] = mean_silhouette_iou(meshes, case.scene_input.masks, case.camera)
         seen["l_align"] = surface_alignment(meshes, case.truth, case.camera)
     scores = {**result.to_dict(), **seen}
     request = None if missed else scoring.request()
@@ -424,7 +423,7 @@ def _together(earlier: Iterable[str], names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*earlier, *names]))
 
 
-def _kept_for_results(plan: BenchmarkPlan, record: Mapping[str, Any]) -> Record:
+def _kept_for_results(plan: BenchmarkPlan, record: JsonObject) -> Record:
     """What the page of results needs besides the rows: networks of every contestant, comparisons,
     and who is a method by itself.
     """
@@ -458,13 +457,13 @@ def _row(scoring: _Scoring) -> ResultRow:
     return ResultRow.of(what, counts, metrics, measurements, error)
 
 
-def _known_numbers(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, float]:
+def _known_numbers(values: JsonObject, names: Iterable[str]) -> dict[str, float]:
     """Numbers by name; nan where there is none."""
     found = {name: values.get(name) for name in names}
     return {name: math.nan if value is None else float(value) for name, value in found.items()}
 
 
-def _object_rows(scoring: _Scoring) -> list[dict[str, Any]]:
+def _object_rows(scoring: _Scoring) -> list[JsonObject]:
     """The same, a row an object, with what made it hard."""
     values = finished(scoring.file)["score"]
     listed = read_objects(scoring.folder.scene(scoring.scene))["objects"]

@@ -36,7 +36,7 @@ from maquette.masks.write import write_masks
 from maquette.output import atomic_folder
 from maquette.render.preview import orbit_cameras
 from maquette.stages.place import ground_height, place
-from maquette.types import Camera, Focal, Scene, SceneInput
+from maquette.types import Camera, Focal, JsonObject, Scene, SceneInput
 
 PHOTO = "photo.png"
 MASKS = "masks.png"
@@ -56,14 +56,14 @@ class Case:
     camera: Camera | None  # the true camera; None when the data do not tell
     # label -> share of the object that others hide, in [0, 1]; nan = not known
     hidden: Mapping[int, float] = field(default_factory=dict)
-    origin: Mapping[str, Any] = field(default_factory=dict)  # where it comes from; JSON types
+    origin: JsonObject = field(default_factory=dict)  # where it comes from; JSON types
 
     @property
     def set(self) -> str:
         """Name of the set."""
         return set_of(self.name)
 
-    def objects(self) -> list[dict[str, Any]]:
+    def objects(self) -> list[JsonObject]:
         """Label, name, share of the picture and hidden share of every object."""
         listed = []
         for mask in self.scene_input.masks:
@@ -129,7 +129,7 @@ def measured(
     scene_input: SceneInput,
     truth: Meshes,
     camera: Camera | None,
-    origin: Mapping[str, Any] | None = None,
+    origin: JsonObject | None = None,
 ) -> Case:
     """Make a case and measure how much of every object the others hide. InputError when masks and
     truth do not name the same objects, or when an object has no surface.
@@ -200,7 +200,7 @@ def camera_from_dict(data: Any, where: str) -> Camera | None:
 def _is_sound(camera: Camera) -> bool:
     """Whether it can project, and its pose is a rotation and a translation."""
     pose = camera.world_from_camera
-    lengths = [*np.diag(camera.intrinsics)[:2], camera.width, camera.height]
+    lengths = [*np.diag(camera.intrinsics)[:2], *camera.size]
     if not np.isfinite([*camera.intrinsics.flat, *pose.flat]).all() or min(lengths) <= 0:
         return False
     rotation = pose[:3, :3]

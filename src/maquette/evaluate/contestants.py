@@ -7,7 +7,6 @@ returns its function Case -> Scene.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ import numpy as np
 import trimesh
 
 from maquette.checkpoints.embedded import FILES, load_models
+from maquette.declare import names_of, values_of
 from maquette.errors import InputError
 from maquette.evaluate.cases import NO_LABEL, Case, scene_of
 from maquette.evaluate.files import Record, damage_named
@@ -45,7 +45,7 @@ class Contestant:
 
     def asked(self) -> Options:
         """The options of a generator. InputError when some are wrong."""
-        known = [field.name for field in dataclasses.fields(Options)]
+        known = names_of(Options)
         for name, _ in self.options:
             if name not in known:
                 raise InputError(f"unknown option {name!r}; choose from {', '.join(known)}")
@@ -109,7 +109,7 @@ def started(contestant: Contestant) -> Predictor:
         return lambda case: scene_from_glb(Path(str(contestant.folder)) / f"{case.name}.glb")
     options = contestant.asked()
     models = load_for(options, contestant.weights)
-    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    given = values_of(options)
     return lambda case: generate(case.scene_input, models=models, **given)
 
 

@@ -16,8 +16,9 @@ from typing import Any
 from maquette.containers import MemoryBudget, read_json
 from maquette.errors import InputError, contained
 from maquette.output import atomic_write
+from maquette.types import JsonObject
 
-Record = dict[str, Any]  # a JSON object
+Record = JsonObject  # a JSON object
 
 
 def damage_named(place: Path | str) -> contextlib.AbstractContextManager[None]:

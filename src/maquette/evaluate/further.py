@@ -7,7 +7,7 @@ protocol's alignment. A miss gets ``MISSED``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from maquette.evaluate.detection import (
     detections,
 )
 from maquette.evaluate.dynamics import scene_dynamics
+from maquette.evaluate.matching import Pairs
 from maquette.evaluate.metrics import earth_movers_distance, surface_distances
 from maquette.evaluate.physics import scene_physics
 from maquette.evaluate.poses import add_s, diameter, icp_rotation
@@ -98,9 +99,7 @@ def aligned_emd(predicted: SampledSurface, truth: SampledSurface) -> float:
     return earth_movers_distance(moved, target, EMD_POINTS)
 
 
-def scene_average_precision(
-    predicted: OrientedBoxes, truth: OrientedBoxes, pairs: Mapping[str, str]
-) -> float:
+def scene_average_precision(predicted: OrientedBoxes, truth: OrientedBoxes, pairs: Pairs) -> float:
     """AP@15 in percent within one scene, mean over its classes; matched objects are of the true
     one's class, others of their name's.
     """

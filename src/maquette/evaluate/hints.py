@@ -4,11 +4,11 @@ beside the numbers, never repaired.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import numpy as np
 
-from maquette.evaluate.matching import Boxes, match_by_box
+from maquette.evaluate.matching import Boxes, Pairs, match_by_box
 from maquette.evaluate.protocols import Protocol
 from maquette.evaluate.surfaces import Meshes
 from maquette.geometry.boxes import box_iou
@@ -58,7 +58,7 @@ def unit_hints(predicted: float, truth: float, protocol: Protocol) -> list[str]:
     return hints
 
 
-def name_hints(predicted: Boxes, truth: Boxes, pairs: Mapping[str, str]) -> list[str]:
+def name_hints(predicted: Boxes, truth: Boxes, pairs: Pairs) -> list[str]:
     """Judge a matching by names, of objects given as name -> box (2, 3): do others stand where the
     namesakes should?
     """
@@ -79,7 +79,7 @@ def name_hints(predicted: Boxes, truth: Boxes, pairs: Mapping[str, str]) -> list
     ]
 
 
-def turn_hints(predicted: Boxes, truth: Boxes, pairs: Mapping[str, str]) -> list[str]:
+def turn_hints(predicted: Boxes, truth: Boxes, pairs: Pairs) -> list[str]:
     """Judge whether a quarter turn about an axis would bring the objects, given as name -> box (2,
     3), much nearer to their partners: the usual sign of another upward axis.
     """

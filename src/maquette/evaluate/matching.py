@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from maquette.errors import InputError
 from maquette.geometry.boxes import box_iou, longest_side
 
+Pairs = dict[str, str]  # true name -> predicted name
 Boxes = Mapping[str, np.ndarray]  # (2, 3) by name
 
 
@@ -26,7 +27,7 @@ def require_common_name(predicted: Collection[str], truth: Collection[str]) -> N
         )
 
 
-def match_objects(predicted: Boxes, truth: Boxes, by: str = "names") -> dict[str, str]:
+def match_objects(predicted: Boxes, truth: Boxes, by: str = "names") -> Pairs:
     """Map true to predicted names, of objects given as name -> box (2, 3); unmatched ones are left
     out. ``by`` "names" or "hungarian".
     """
@@ -37,7 +38,7 @@ def match_objects(predicted: Boxes, truth: Boxes, by: str = "names") -> dict[str
     raise InputError(f"cannot match objects by {by!r}; use 'names' or 'hungarian'")
 
 
-def match_by_box(predicted: Boxes, truth: Boxes) -> dict[str, str]:
+def match_by_box(predicted: Boxes, truth: Boxes) -> Pairs:
     """Find the assignment with the largest sum of (box IoU - centre distance / size of the true
     scene).
 

@@ -7,13 +7,13 @@ threads help.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from maquette.evaluate.alignment import align
+from maquette.evaluate.matching import Pairs
 from maquette.evaluate.metrics import (
     SurfaceDistances,
     chamfer_distance,
@@ -45,7 +45,7 @@ class SurfaceComparison:
 def compare_all(
     predicted: Surfaces,
     truth: Surfaces,
-    pairs: Mapping[str, str],
+    pairs: Pairs,
     protocol: Protocol,
     workers: int,
 ) -> tuple[SurfaceComparison | None, dict[str, SurfaceComparison]]:

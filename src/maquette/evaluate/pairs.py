@@ -7,11 +7,11 @@ names are whatever somebody has called an object; where a file tells none, node 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from maquette.evaluate.cases import label_of, node_name
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.read import load_named_meshes, node_labels
+from maquette.types import StrPath
 
 
 def by_label(meshes: Meshes, labels: Mapping[str, int]) -> Meshes:
@@ -25,7 +25,7 @@ def by_label(meshes: Meshes, labels: Mapping[str, int]) -> Meshes:
     return {node_name(label): mesh for label, mesh in known.items()}
 
 
-def load_pair(predicted: str | Path, truth: str | Path) -> tuple[Meshes, Meshes]:
+def load_pair(predicted: StrPath, truth: StrPath) -> tuple[Meshes, Meshes]:
     """Both scenes in world coordinates, by label when both files tell labels and by node name
     otherwise. An object of several parts below a named node is one mesh where the other file has
     one. Raises InputError.

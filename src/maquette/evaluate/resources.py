@@ -7,16 +7,16 @@ longer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 from safetensors import safe_open
 
 from maquette.checkpoints.embedded import ModelSet, load_models
 from maquette.evaluate.contestants import Contestant
 from maquette.pipeline import PUBLISHED
+from maquette.types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def read_network(models: ModelSet, kind: str) -> Network:
     )
 
 
-def _processor(said: Mapping[str, Any]) -> str:
+def _processor(said: JsonObject) -> str:
     """On what, and on how many of it, weights were trained."""
     if "hardware" in said:
         return str(said["hardware"])

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from maquette.errors import InputError
 from maquette.evaluate.comparison import (
@@ -29,6 +28,7 @@ from maquette.evaluate.rows import Rows, column, distinct, measured, picked
 from maquette.evaluate.run_folder import RunFolder
 from maquette.evaluate.tables import Cell, Table, markdown, unusable_table
 from maquette.execute.store import written as written_to
+from maquette.types import JsonObject
 
 GEOMETRY = ("f_s", "cd_s", "f_o", "cd_o", "iou_b")
 LAYOUT = ("f_s_raw", "iou_b_raw", "iou_obb", "ap15", "l_align", "silhouette")
@@ -70,7 +70,7 @@ def write_results(folder: Path, page: Path, text: Path | None = None) -> Path:
 
 def results_page(
     rows: Rows,
-    record: Mapping[str, Any],
+    record: JsonObject,
     written: str,
     name: str,
 ) -> str:
@@ -215,7 +215,7 @@ def _trained(networks: Sequence[Network], differing: Collection[str]) -> str:
     return steps[0] if steps else "-"
 
 
-def _made_of(rows: Rows, record: Mapping[str, Any]) -> str:
+def _made_of(rows: Rows, record: JsonObject) -> str:
     """What was run: version, sources, threads, scenes."""
     sources = ", ".join(dict.fromkeys(record.get("sources", {}).values()))
     scenes = len(distinct(rows, "scene"))

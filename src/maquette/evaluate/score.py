@@ -13,7 +13,6 @@ import dataclasses
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -34,7 +33,7 @@ from maquette.evaluate.hints import (
     unit_hints,
     winding_hints,
 )
-from maquette.evaluate.matching import match_objects, require_common_name
+from maquette.evaluate.matching import Boxes, Pairs, match_objects, require_common_name
 from maquette.evaluate.measure import (
     SurfaceComparison,
     aligned_box_iou,
@@ -61,10 +60,10 @@ from maquette.geometry.cameras import project
 from maquette.geometry.oriented_boxes import smallest_yaw_box
 from maquette.geometry.transforms import scale_of, similarity
 from maquette.options.benchmark import EXTRAS
-from maquette.types import Camera
+from maquette.types import Camera, JsonObject
 
 # Numbers by field of a score; which fields, only the protocol and what is wanted say.
-ByField = dict[str, Any]
+ByField = JsonObject
 # Averaged over a scene's true objects, always and where they were measured.
 OBJECT_MEANS = ("cd_o", "f_o", "iou_b", "cd_o_raw", "f_o_raw", "iou_b_raw", "normals")
 OBJECT_EXTRAS = ("add_s", "icp_rotation", "emd", "iou_obb", "iou_v")
@@ -141,7 +140,7 @@ class SceneScore:
     displacement: float | None = None  # metres, mean of the same samples; None where it diverged
     peak_energy: float | None = None  # J/kg
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Nested dicts, lists and JSON scalars."""
         return dataclasses.asdict(self)
 
@@ -166,7 +165,7 @@ class _Sides:
     true_meshes: Meshes
     predicted: Surfaces
     truth: Surfaces
-    pairs: Mapping[str, str]  # true -> predicted name
+    pairs: Pairs  # true -> predicted name
 
 
 def score_scene(
@@ -273,7 +272,7 @@ def _sides(predicted_meshes: Meshes, true_meshes: Meshes, terms: _Terms) -> _Sid
     return _Sides(predicted_meshes, true_meshes, predicted, truth, pairs)
 
 
-def _boxes(surfaces: Surfaces) -> dict[str, np.ndarray]:
+def _boxes(surfaces: Surfaces) -> Boxes:
     """Name -> box (2, 3)."""
     return {name: surface.box for name, surface in surfaces.items()}
 
@@ -289,8 +288,7 @@ def _sampled(meshes: Meshes, role: str, terms: _Terms) -> Surfaces:
         counts = [max(protocol.points, count) for count in shares(areas, protocol.scene_points)]
     surfaces = {}
     for (name, mesh), count in zip(meshes.items(), counts):
-        rng = stream(terms.seed, role, name)
-        surface = sample_mesh(mesh, count, rng, terms.unit_from_world)
+        surface = sample_mesh(mesh, count, stream(terms.seed, role, name), terms.unit_from_world)
         if terms.camera is None:
             surfaces[name] = surface
             continue
@@ -303,7 +301,7 @@ def _sampled(meshes: Meshes, role: str, terms: _Terms) -> Surfaces:
 def _in_picture(points: np.ndarray, camera: Camera) -> np.ndarray:
     """(N,) which points (N, 3) a camera has in its picture."""
     pixels, depth = project(camera, points)
-    inside = (pixels >= 0) & (pixels < (camera.width, camera.height))
+    inside = (pixels >= 0) & (pixels < camera.size)
     return (depth > 0) & inside.all(1)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+from numpy.random import Generator
 
 from maquette.data.assets import load_asset
 from maquette.data.catalogue import AssetLike, AssetList, Catalogue, LibraryLike
@@ -30,7 +31,7 @@ from maquette.evaluate.files import fingerprint
 from maquette.evaluate.surfaces import Meshes
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.transforms import scale_of, transform_points
-from maquette.types import InstanceMask, SceneInput
+from maquette.types import InstanceMask, SceneInput, StrPath
 
 SETS_VERSION = 1  # goes up whenever the same assets would give other scenes
 PHOTO_SIZE = 384  # pixels
@@ -49,7 +50,7 @@ PROCEDURAL_ASSETS = 48  # without a folder
 NEAR = 0.1  # of the lower one's height: so close is a foot to the top that it stands on
 
 
-Change = Callable[[ComposedScene, Catalogue, np.random.Generator], ComposedScene]
+Change = Callable[[ComposedScene, Catalogue, Generator], ComposedScene]
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +154,7 @@ def set_named(name: str) -> SceneSet:
     return SETS[name]
 
 
-def held_out_assets(folder: str | Path | None) -> AssetList:
+def held_out_assets(folder: StrPath | None) -> AssetList:
     """The assets of a folder of .npz files, or, without one, of the procedural families that
     training never uses.
     """
@@ -238,8 +239,7 @@ def _case_of(
         "version": SETS_VERSION,
         "candidate": attempt,
     }
-    scene_input = SceneInput(view.image, tuple(masks), name)
-    return measured(name, scene_input, truth, view.camera, origin)
+    return measured(name, SceneInput(view.image, tuple(masks), name), truth, view.camera, origin)
 
 
 def _placed(

@@ -15,6 +15,7 @@ import numpy as np
 
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.winding import TriangleTree, build_triangle_tree, inside
+from maquette.photos.pixels import iou_of
 
 if TYPE_CHECKING:
     import trimesh
@@ -63,10 +64,7 @@ def volumetric_iou(
     if first.tree is None or second.tree is None:
         return 0.0
     cells, _ = grid(bounding_box(np.concatenate([first.box, second.box])), resolution)
-    in_first = contains(first, cells)
-    in_second = contains(second, cells)
-    union = np.count_nonzero(in_first | in_second)
-    return np.count_nonzero(in_first & in_second) / union if union else 0.0
+    return iou_of(contains(first, cells), contains(second, cells))
 
 
 def overlap_volume(a: SolidMesh, b: SolidMesh, resolution: int = 48) -> float:

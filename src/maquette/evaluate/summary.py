@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from maquette.errors import InputError
 from maquette.evaluate.score import SceneScore
+from maquette.types import JsonObject
 
 # Every number of a SceneScore but its own run time: a metric that is added there is averaged,
 # stored and shown.
@@ -27,7 +27,7 @@ def summarise(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Mean over scenes of every metric with a percentile bootstrap interval (scenes are resampled,
     objects are not independent).
 
@@ -55,7 +55,7 @@ def summarise(
         if not np.isnan(means[k]):  # measured under this protocol
             ends = {"low": float(low[k]), "high": float(high[k])}
             metrics[metric] = {"mean": float(means[k])} | ends
-    summary: dict[str, Any] = {"protocol": protocols[0], "scenes": len(scores)}
+    summary: JsonObject = {"protocol": protocols[0], "scenes": len(scores)}
     summary["objects"] = sum(len(score.objects) for score in scores)
     summary["misses"] = sum(len(score.missing) for score in scores)
     summary["extra"] = sum(len(score.extra) for score in scores)

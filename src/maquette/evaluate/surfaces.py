@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.random import Generator
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, longest_side
@@ -92,7 +93,7 @@ def used_vertices(mesh: trimesh.Trimesh) -> np.ndarray:
 def sample_mesh(
     mesh: trimesh.Trimesh,
     count: int,
-    rng: np.random.Generator,
+    rng: Generator,
     new_from_mesh: np.ndarray | None = None,
 ) -> SampledSurface:
     """Surface with ``count`` points drawn uniformly by area, after mapping the mesh by a (4, 4)
@@ -115,7 +116,7 @@ def sample_mesh(
     return SampledSurface(points, normals, vertices[used_vertices(mesh)], area)
 
 
-def stream(seed: int, role: str, name: str) -> np.random.Generator:
+def stream(seed: int, role: str, name: str) -> Generator:
     """Make the generator of one object's samples: independent of which other objects there are and
     of their order.
     """

@@ -13,6 +13,7 @@ from maquette.evaluate.surfaces import Meshes, check_mesh, sample_mesh, stream
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import lift, resized
 from maquette.geometry.nearest import build_tree, nearest
+from maquette.photos.pixels import scaled_size
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
 from maquette.render.silhouette import resample_mask, silhouette_iou
 from maquette.types import Camera, InstanceMask
@@ -51,10 +52,7 @@ def mean_silhouette_iou(meshes: Meshes, masks: Sequence[InstanceMask], camera: C
         label_of = {f"instance_{mask.label}": mask.label for mask in masks}
         labels = np.array([*(label_of.get(name, -1) for name in meshes), -1])
         label_map = labels[_drawn(list(meshes.values()), camera)[0]]  # -1, nothing, is the last
-    small = [
-        InstanceMask(mask.label, resample_mask(mask.mask, camera.width, camera.height))
-        for mask in masks
-    ]
+    small = [InstanceMask(mask.label, resample_mask(mask.mask, *camera.size)) for mask in masks]
     return float(np.mean(list(silhouette_iou(label_map, small).values())))
 
 
@@ -93,14 +91,13 @@ def surface_alignment(predicted: Meshes, truth: Meshes, camera: Camera) -> float
 
 def _at_most(camera: Camera, side: int) -> Camera:
     """A camera whose longer side is at most ``side`` pixels."""
-    scale = min(1.0, side / max(camera.width, camera.height))
+    scale = min(1.0, side / max(camera.size))
     return resized_by(camera, scale)
 
 
 def resized_by(camera: Camera, scale: float) -> Camera:
     """The same view in a picture whose sides are ``scale`` times as long, at least a pixel each."""
-    width = max(1, round(scale * camera.width))
-    return resized(camera, width, max(1, round(scale * camera.height)))
+    return resized(camera, *scaled_size(camera.size, scale))
 
 
 def _drawn(meshes: Sequence[trimesh.Trimesh], camera: Camera) -> tuple[np.ndarray, np.ndarray]:
@@ -111,8 +108,7 @@ def _drawn(meshes: Sequence[trimesh.Trimesh], camera: Camera) -> tuple[np.ndarra
     vertices = np.concatenate([mesh.vertices for mesh in meshes])
     faces = np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts)])
     vertices, faces = checked_mesh(vertices, faces)
-    matrix = pixel_from_world(camera)
-    nearness, face, _ = draw(vertices, faces, matrix, camera.width, camera.height)
+    nearness, face, _ = draw(vertices, faces, pixel_from_world(camera), *camera.size)
     owner = np.repeat(np.arange(len(meshes)), [len(mesh.faces) for mesh in meshes])
     depth = np.divide(1.0, nearness, out=np.ones_like(nearness), where=nearness > 0)
     return np.append(owner, -1)[face], depth  # face -1, nothing, reads the appended element

@@ -23,8 +23,9 @@ from typing import Any
 
 from maquette import __version__
 from maquette.errors import InputError, MaquetteError, contained, reason_of
-from maquette.execute.processes import Ended, Task, answer_to, unpacked
+from maquette.execute.processes import Arguments, Ended, Outcomes, Task, answer_to, unpacked
 from maquette.execute.store import place
+from maquette.types import StrPath
 
 TRIES = 3  # of a task whose workers are lost, and of a worker that cannot be started
 PATIENCE = 15.0  # seconds in which a cluster's address must answer
@@ -89,9 +90,7 @@ class ClusterWorkers:
         self._under_way: dict[Any, tuple[_Unit, Any]] = {}  # answer -> task and worker
         self._false_starts = 0  # in a row
 
-    def outcomes(
-        self, task: Task, arguments: Iterable[tuple[Any, ...]]
-    ) -> Iterator[tuple[int, Any]]:
+    def outcomes(self, task: Task, arguments: Iterable[Arguments]) -> Outcomes:
         """See ``pool.Pool``."""
         packed = (pickle.dumps((task, each)) for each in arguments)
         todo = deque(_Unit(number, each) for number, each in enumerate(packed))
@@ -161,7 +160,7 @@ class ClusterWorkers:
         self._false_starts = 0
         self._idle.append(worker)
 
-    def _heard(self, answer: Any, todo: deque[_Unit]) -> Iterator[tuple[int, Any]]:
+    def _heard(self, answer: Any, todo: deque[_Unit]) -> Outcomes:
         """The outcome of a unit; nothing when it is to be done again."""
         unit, worker = self._under_way[answer]
         try:
@@ -192,7 +191,7 @@ def connected(
     cluster: Cluster,
     jobs: int,
     threads: int,
-    shared: Sequence[str | Path],
+    shared: Sequence[StrPath],
     prepare: Task,
 ) -> Iterator[ClusterWorkers]:
     """At most ``jobs`` workers (0 = as many as fit) of ``threads`` processors each, which first

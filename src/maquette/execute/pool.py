@@ -8,22 +8,20 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from maquette.errors import InputError
 from maquette.execute.cluster import Cluster, connected
-from maquette.execute.processes import Ended, Task, spawned
+from maquette.execute.processes import Arguments, Ended, Outcome, Outcomes, Task, spawned
 from maquette.execute.share import ALL, Share
 from maquette.options.execution import ExecutionOptions
+from maquette.types import StrPath
 
 
 class Pool(Protocol):
     """Whoever does tasks."""
 
-    def outcomes(
-        self, task: Task, arguments: Iterable[tuple[Any, ...]]
-    ) -> Iterator[tuple[int, Any]]:
+    def outcomes(self, task: Task, arguments: Iterable[Arguments]) -> Outcomes:
         """Call ``task(*a)`` for all arguments; yields their numbers and what was returned, in the
         order in which they get done. ``Ended`` stands for a task whose process ended; what a task
         raises is raised here.
@@ -35,9 +33,7 @@ class Pool(Protocol):
 class Here:
     """In this process, one task after the other."""
 
-    def outcomes(
-        self, task: Task, arguments: Iterable[tuple[Any, ...]]
-    ) -> Iterator[tuple[int, Any]]:
+    def outcomes(self, task: Task, arguments: Iterable[Arguments]) -> Outcomes:
         """See ``Pool``."""
         return ((number, task(*each)) for number, each in enumerate(arguments))
 
@@ -85,7 +81,7 @@ HERE = Engine(jobs=0)
 
 @contextlib.contextmanager
 def processes(
-    engine: Engine, shared: Sequence[str | Path] = (), prepare: Task | None = None
+    engine: Engine, shared: Sequence[StrPath] = (), prepare: Task | None = None
 ) -> Iterator[Pool]:
     """Whoever does the tasks of a command, for as long as it takes.
 
@@ -107,7 +103,7 @@ def processes(
 def in_processes(
     pool: Pool,
     task: Callable[..., Any],
-    arguments: Sequence[tuple[Any, ...]],
+    arguments: Sequence[Arguments],
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Any]:
     """Call ``task(*a)`` for all arguments; what they return, in their order. ``Ended`` stands for a
@@ -121,7 +117,7 @@ def in_processes(
     return results
 
 
-def in_order(outcomes: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+def in_order(outcomes: Iterable[Outcome]) -> Outcomes:
     """The same outcomes by their numbers, each as soon as those before it are there."""
     waiting: dict[int, Any] = {}
     following = 0
@@ -132,9 +128,7 @@ def in_order(outcomes: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
             following += 1
 
 
-def lost(
-    arguments: Sequence[tuple[Any, ...]], results: Sequence[Any]
-) -> Iterator[tuple[tuple[Any, ...], str]]:
+def lost(arguments: Sequence[Arguments], results: Sequence[Any]) -> Iterator[tuple[Arguments, str]]:
     """The arguments of tasks whose process ended, and why it did."""
     for each, result in zip(arguments, results, strict=True):
         if isinstance(result, Ended):

@@ -41,6 +41,9 @@ FALSE_STARTS = 3  # processes in a row that may end before they are prepared
 START = multiprocessing.get_context("spawn")
 
 Task = Callable[..., Any]
+Arguments = tuple[Any, ...]  # of one call of a task
+Outcome = tuple[int, Any]  # the number of a call, and what it returned
+Outcomes = Iterator[Outcome]
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class _Worker:
     connection: Connection
 
     @classmethod
-    def start(cls, prepare: Task | None, arguments: tuple[Any, ...]) -> _Worker:
+    def start(cls, prepare: Task | None, arguments: Arguments) -> _Worker:
         """Start one; its first message says that it is prepared."""
         here, there = START.Pipe()
         process = START.Process(target=_work, args=(there, prepare, arguments))
@@ -118,7 +121,7 @@ class Workers:
         self,
         jobs: int,
         prepare: Task | None,
-        arguments: tuple[Any, ...],
+        arguments: Arguments,
     ) -> None:
         self._jobs = jobs
         self._preparation = (prepare, arguments)
@@ -127,9 +130,7 @@ class Workers:
         self._prepared: set[_Worker] = set()
         self._false_starts = 0
 
-    def outcomes(
-        self, task: Task, arguments: Iterable[tuple[Any, ...]]
-    ) -> Iterator[tuple[int, Any]]:
+    def outcomes(self, task: Task, arguments: Iterable[Arguments]) -> Outcomes:
         """Call ``task(*a)`` for all arguments; yields their numbers and what was returned, in the
         order in which they get done.
 
@@ -140,8 +141,7 @@ class Workers:
         todo = enumerate(arguments)
         try:
             while True:
-                free = self._jobs - len(self._under_way)
-                for number, each in itertools.islice(todo, free):
+                for number, each in itertools.islice(todo, self._jobs - len(self._under_way)):
                     self._begin(number, pickle.dumps((task, each)))
                 if not self._under_way:
                     return
@@ -156,7 +156,7 @@ class Workers:
         self._under_way[worker.connection] = _Assignment(number, packed, worker)
         worker.tell(packed)
 
-    def _heard(self, assignment: _Assignment) -> Iterator[tuple[int, Any]]:
+    def _heard(self, assignment: _Assignment) -> Outcomes:
         """Take a message about an assignment, which may be its outcome."""
         worker = assignment.worker
         answer = worker.answer()
@@ -202,9 +202,7 @@ class Workers:
 
 
 @contextlib.contextmanager
-def spawned(
-    jobs: int, prepare: Task | None = None, arguments: tuple[Any, ...] = ()
-) -> Iterator[Workers]:
+def spawned(jobs: int, prepare: Task | None = None, arguments: Arguments = ()) -> Iterator[Workers]:
     """``jobs`` processes, each of which first calls ``prepare(*arguments)``. An exception in the
     body ends them and the tasks they are at.
     """
@@ -251,7 +249,7 @@ def _end_after(started_by: int) -> None:
     os._exit(1)
 
 
-def _work(connection: Connection, prepare: Task | None, arguments: tuple[Any, ...]) -> None:
+def _work(connection: Connection, prepare: Task | None, arguments: Arguments) -> None:
     """In a process of its own: say that it is prepared, and do one task after the other until told
     to leave.
     """

@@ -21,12 +21,13 @@ from typing import Any
 
 from maquette.errors import InputError, MaquetteError, MissingExtraError, OutputError, contained
 from maquette.output import atomic_folder, atomic_write, writable_folder
+from maquette.types import StrPath
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _REMEDY = "check the address, your rights and the connection"
 
 
-def place(where: str | Path) -> Path:
+def place(where: StrPath) -> Path:
     """A local path as it is; a URL as something with the methods of a path. MissingExtraError when
     its library is not installed, InputError when nobody knows such URLs or nobody answers there.
     """
@@ -66,7 +67,7 @@ def is_far(where: Path) -> bool:
     return not isinstance(where, Path)
 
 
-def prepared_folder(folder: str | Path) -> Path:
+def prepared_folder(folder: StrPath) -> Path:
     """``output.writable_folder`` for every place; OutputError when nothing can be written there."""
     where = place(folder)
     if not is_far(where):
@@ -117,7 +118,7 @@ def brought_here(path: Path, beside: Sequence[str] = ()) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def scene_here(name: str | Path) -> Iterator[Path]:
+def scene_here(name: StrPath) -> Iterator[Path]:
     """``brought_here`` for a scene: a document comes with the folder of its files."""
     where = place(name)
     if where.suffix.lower() != ".json":
@@ -153,7 +154,7 @@ def mirrored(folder: Path, last: str) -> Iterator[Path]:
                 (folder / name).unlink(missing_ok=True)
 
 
-def kept_here(name: str | Path) -> Path:
+def kept_here(name: StrPath) -> Path:
     """A copy of a folder or file that all processes of this machine share and later commands find
     again, in ``~/.cache/maquette/copies``; a local one as it is. InputError when it is not there.
     """

@@ -23,7 +23,7 @@ from maquette.export.room import FLOOR, WALL, with_room
 from maquette.export.space import in_file_space
 from maquette.options import FileSpace, Surroundings
 from maquette.output import clear_leftovers, refuse_overwrite
-from maquette.types import Scene
+from maquette.types import Scene, StrPath
 
 WRITERS: Mapping[str, Callable[[Scene, Path], None]] = {
     ".glb": write_glb,
@@ -39,7 +39,7 @@ SPACELESS = (".obj", ".ply", ".stl")  # formats that say neither unit nor upward
 
 def export_scene(
     scene: Scene,
-    path: str | Path,
+    path: StrPath,
     *,
     formats: Iterable[str] | None = None,
     separate: bool = False,
@@ -83,7 +83,7 @@ def export_scene(
         raise InputError(f"unit, size and up are of {', '.join(SPACELESS)} only; leave them out")
     known = surrounded(scene, asked)
     scene = _only(known, asked)
-    alike = dataclasses.replace(scene, instances=(*scene.instances, *scene.around), around=())
+    alike = dataclasses.replace(scene, instances=scene.everything, around=())
     placed = in_file_space(alike, space) if space.is_asked_for else alike
     if separate:
         return _export_separately(alike, placed, targets, overwrite)

@@ -29,10 +29,10 @@ from maquette.document.appearance import (
 from maquette.errors import InputError, present
 from maquette.export.gltf import GltfFile
 from maquette.geometry.cameras import WORLD_FROM_OPENCV
-from maquette.geometry.connectivity import proper
+from maquette.geometry.connectivity import proper, sums_at
 from maquette.geometry.transforms import unit_vectors
 from maquette.output import write_files
-from maquette.types import Camera, Instance, Scene, check_faces
+from maquette.types import Camera, Instance, JsonObject, Scene, check_faces
 
 # a photo's shading is not baked into the colours, so surfaces should be matte rather than glossy
 ROUGHNESS = 0.9
@@ -85,14 +85,14 @@ def _generator() -> str:
     return f"maquette {__version__}"
 
 
-def _scene_extras(scene: Scene) -> dict[str, Any]:
+def _scene_extras(scene: Scene) -> JsonObject:
     """Return what only maquette knows. Nothing that varies from run to run, such as timings: that
     is in the scene document.
     """
     metres = scene.metres_per_unit
     units = "scene units (the longest side of the scene is 1)" if metres is None else "metres"
     ground = float(scene.ground_height) * (metres or 1.0)
-    extras: dict[str, Any] = {
+    extras: JsonObject = {
         "frame": scene.frame,
         "up": "+Y",
         "units": units,
@@ -121,7 +121,7 @@ def _add_instance(
     is_around: bool = False,
 ) -> int:
     """A node with its mesh, its place, and what is known of it as extras."""
-    extras: dict[str, Any] = {"label": int(instance.label), "seed": int(instance.seed)}
+    extras: JsonObject = {"label": int(instance.label), "seed": int(instance.seed)}
     if is_around:
         extras[AROUND] = True
     if math.isfinite(instance.confidence):
@@ -256,8 +256,7 @@ def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
     weighted = (angle[:, :, None] * normals[:, None, :]).reshape(-1, 3)
     vertex = faces.reshape(-1)
-    sums = [np.bincount(vertex, component, len(vertices)) for component in weighted.T]
-    total = _across_seams(vertices, np.stack(sums, axis=1))
+    total = _across_seams(vertices, sums_at(vertex, weighted, len(vertices)))
     has_normal = np.linalg.norm(total, axis=1, keepdims=True) > 1e-6
     return np.where(has_normal, unit_vectors(total), [0.0, 1.0, 0.0]).astype(np.float32)
 
@@ -270,8 +269,7 @@ def _across_seams(vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
     if len(places) == len(vertices):
         return normals
     place = place.reshape(-1)
-    sums = [np.bincount(place, component, len(places)) for component in normals.T]
-    shared = np.stack(sums, axis=1)[place]
+    shared = sums_at(place, normals, len(places))[place]
     agree = (unit_vectors(normals) * unit_vectors(shared)).sum(1, keepdims=True) > CREASE_COSINE
     return np.where(agree, shared, normals)
 
@@ -295,7 +293,7 @@ def _add_camera(
     """Add the camera and its node. It looks along its own -Z with +Y up and has no principal point;
     the exact intrinsics are in extras.
     """
-    fx = camera.intrinsics[0, 0]
+    fx = camera.focal
     fy = camera.intrinsics[1, 1]
     vertical = float(2 * np.arctan(0.5 * camera.height / fy))
     aspect = float(camera.width * fy / (camera.height * fx))
@@ -314,7 +312,7 @@ def _add_camera(
         type="perspective",
         perspective=perspective,
     )
-    rotation = Rotation.from_matrix(camera.world_from_camera[:3, :3] @ WORLD_FROM_OPENCV)
+    rotation = Rotation.from_matrix(camera.rotation @ WORLD_FROM_OPENCV)
     pose = {
         "translation": (camera.position * units).tolist(),
         "rotation": rotation.as_quat(canonical=True).tolist(),

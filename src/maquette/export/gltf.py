@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.types import check_unicode
+from maquette.types import JsonObject, check_unicode
 
 ARRAY_BUFFER = 34962
 ELEMENT_ARRAY_BUFFER = 34963
@@ -156,7 +155,7 @@ class GltfFile:
         return HEADER.pack(b"glTF", 2, HEADER.size + len(chunks)) + chunks
 
 
-def read_header(file: BinaryIO) -> dict[str, Any]:
+def read_header(file: BinaryIO) -> JsonObject:
     """The JSON of an opened .glb or .gltf file. ValueError when it is neither."""
     start = file.read(HEADER.size + CHUNK_HEADER.size)
     if start[:4] != b"glTF":
@@ -168,7 +167,7 @@ def read_header(file: BinaryIO) -> dict[str, Any]:
     return json.loads(text.decode("utf-8"))
 
 
-def accessor_bytes(accessor: Mapping[str, Any]) -> int:
+def accessor_bytes(accessor: JsonObject) -> int:
     """How large the array of an accessor of a file is, as the file declares it."""
     number = COMPONENT_SIZES[accessor["componentType"]]
     return accessor["count"] * COLUMNS[accessor["type"]] * number

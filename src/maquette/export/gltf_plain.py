@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from maquette.errors import InputError
 from maquette.export.gltf import COMPONENT_TYPES, GltfFile
 from maquette.export.gltf_source import DTYPES, PACKED, GltfSource, as_floats
+from maquette.types import Arrays, JsonObject
 
 DRACO = "KHR_draco_mesh_compression"
 QUANTIZED = "KHR_mesh_quantization"
@@ -43,8 +43,6 @@ STRIP = 5
 FAN = 6
 PLACES = ("TRANSLATION", "ROTATION", "SCALE")  # of instances on the graphics card
 KEPT = ("samplers", "cameras")  # written as they are
-
-JsonObject = dict[str, Any]
 
 
 def is_plain(header: JsonObject) -> bool:
@@ -153,7 +151,7 @@ def _plain_texture(texture: JsonObject) -> JsonObject:
     return plain if "source" in plain or not sources else plain | {"source": sources[0]}
 
 
-def moved_texture(coordinates: np.ndarray, moved: Mapping[str, Any]) -> np.ndarray:
+def moved_texture(coordinates: np.ndarray, moved: JsonObject) -> np.ndarray:
     """Texture coordinates (V, 2) where a texture that is scaled, turned and shifted is read."""
     angle = moved.get("rotation", 0.0)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -256,7 +254,7 @@ class _Nodes:
 class _Corners:
     """The vertices of a primitive as they are stored, and in which order they are joined."""
 
-    values: dict[str, np.ndarray]  # attribute -> (V, columns)
+    values: Arrays  # attribute -> (V, columns)
     accessors: dict[str, JsonObject]
     indices: np.ndarray  # (N,) int64
 
@@ -283,7 +281,7 @@ def _corners(source: GltfSource, primitive: JsonObject) -> _Corners:
 
 def _unpacked_by_draco(
     source: GltfSource, packed: JsonObject, accessors: Mapping[str, JsonObject]
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+) -> tuple[Arrays, np.ndarray]:
     """The attributes and the corners of the triangles of a Draco buffer."""
     try:
         import DracoPy
@@ -316,7 +314,7 @@ def _instances(source: GltfSource, attributes: Mapping[str, int]) -> Iterator[li
         yield node_matrix(place).T.ravel().tolist()
 
 
-def node_matrix(node: Mapping[str, Any]) -> np.ndarray:
+def node_matrix(node: JsonObject) -> np.ndarray:
     """(4, 4) float64 the transform of a node, parent_from_node."""
     if "matrix" in node:
         return np.asarray(node["matrix"], np.float64).reshape(4, 4).T

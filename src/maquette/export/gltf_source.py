@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.export.gltf import CHUNK_HEADER, COLUMNS, COMPONENT_TYPES, HEADER
 from maquette.export.meshopt import unpack
+from maquette.types import JsonObject
 
 PACKED = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in COMPONENT_TYPES.items()}
@@ -26,8 +26,6 @@ KTX2_MAGIC = b"\xabKTX 20\xbb"
 WHITE_PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4//8/AAX+Av4zEpUUAAAAAElFTkSuQmCC"
 )
-
-JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +87,7 @@ class GltfSource:
             start = accessor.get("byteOffset", 0)
             packed = shape[1] * dtype.itemsize
             content = self.view(accessor["bufferView"])
-            stride = view.get("byteStride", packed)
-            strides = (stride, dtype.itemsize)
+            strides = (view.get("byteStride", packed), dtype.itemsize)
             values = np.ndarray(shape, dtype, content, start, strides).copy()
         sparse = accessor.get("sparse")
         if sparse is not None:
@@ -137,7 +134,7 @@ def _mime_type(content: bytes) -> str:
     return "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
 
 
-def as_floats(values: np.ndarray, accessor: Mapping[str, Any]) -> np.ndarray:
+def as_floats(values: np.ndarray, accessor: JsonObject) -> np.ndarray:
     """Stored numbers as float32: normalised integers stand for [0, 1] or [-1, 1]."""
     floats = values.astype(np.float32)
     if not accessor.get("normalized") or values.dtype.kind == "f":

@@ -29,7 +29,7 @@ from maquette.export.gltf_plain import is_plain, plain_gltf, refuse_unknown
 from maquette.export.gltf_source import GltfSource
 from maquette.export.ply_polygons import ply_of_triangles
 from maquette.export.polygon_files import obj_of_triangles, off_of_triangles
-from maquette.types import check_faces
+from maquette.types import StrPath, check_faces
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 OTHER_SUFFIXES = (
@@ -85,7 +85,7 @@ class MeshContent:
 
 
 def read_mesh_file(
-    path: str | Path, *, folder: str | Path | None = None, textures: bool = True
+    path: StrPath, *, folder: StrPath | None = None, textures: bool = True
 ) -> MeshContent:
     """Read a mesh file of any of SUFFIXES; names, transforms and colours are as trimesh gives them.
 

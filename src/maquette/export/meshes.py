@@ -22,7 +22,7 @@ from maquette.document.appearance import (
 )
 from maquette.document.ply import PlyMesh, encode_ply
 from maquette.errors import present
-from maquette.geometry.transforms import transform_points
+from maquette.geometry.transforms import VerticesAndFaces, transform_points, unit_vectors
 from maquette.output import write_files
 from maquette.types import Instance, Scene, check_faces, check_unicode
 
@@ -69,8 +69,7 @@ def write_ply(scene: Scene, path: Path) -> None:
         vertices.append(placed)
         colors.append(vertex_colors_of(instance.mesh))
     merged = np.concatenate(vertices).astype(np.float32)
-    mesh = PlyMesh(merged, np.concatenate(faces), np.concatenate(colors))
-    write_files({path: encode_ply(mesh)})
+    write_files({path: encode_ply(PlyMesh(merged, np.concatenate(faces), np.concatenate(colors)))})
 
 
 def write_stl(scene: Scene, path: Path) -> None:
@@ -80,15 +79,13 @@ def write_stl(scene: Scene, path: Path) -> None:
     triangles = np.concatenate([np.zeros((0, 3, 3)), *corners])
     edges = triangles[:, 1:] - triangles[:, :1]
     normals = np.cross(edges[:, 0], edges[:, 1])
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     facets = np.zeros(len(triangles), dtype=STL_FACET)
-    facets["normal"] = normals / np.maximum(lengths, 1e-30)
+    facets["normal"] = unit_vectors(normals)
     facets["corners"] = triangles
-    count = np.array(len(facets), "<u4")
-    write_files({path: STL_HEADER + count.tobytes() + facets.tobytes()})
+    write_files({path: STL_HEADER + np.array(len(facets), "<u4").tobytes() + facets.tobytes()})
 
 
-def _world_mesh(scene: Scene, instance: Instance) -> tuple[np.ndarray, np.ndarray]:
+def _world_mesh(scene: Scene, instance: Instance) -> VerticesAndFaces:
     """Vertices (V, 3) float64 in the world, in metres when the scale is known, and faces (F, 3)
     that still look outward.
     """

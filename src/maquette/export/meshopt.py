@@ -14,6 +14,7 @@ from numba import njit
 
 from maquette.errors import InputError
 
+compiled = njit(cache=True)
 ATTRIBUTES_HEADER = 0xA0  # bitstreams begin with their kind and their version
 TRIANGLES_HEADER = 0xE0
 INDICES_HEADER = 0xD0
@@ -84,7 +85,7 @@ def _attributes(packed: np.ndarray, count: int, stride: int) -> np.ndarray:
     return values
 
 
-@njit(cache=True)
+@compiled
 def _unpack_blocks(
     packed,
     baseline,
@@ -117,7 +118,7 @@ def _unpack_blocks(
     return True
 
 
-@njit(cache=True)
+@compiled
 def _group_deltas(packed, at, bits):
     """The deltas of a group, still in zigzag, and where the next group begins.
 
@@ -145,7 +146,7 @@ def _group_deltas(packed, at, bits):
     return deltas, after
 
 
-@njit(cache=True)
+@compiled
 def _varint(packed, at, end):
     """A number in groups of seven bits, low group first, and where the next one begins."""
     number = 0
@@ -160,13 +161,13 @@ def _varint(packed, at, end):
     return number, at
 
 
-@njit(cache=True)
+@compiled
 def _unzigzag(number):
     """0, 1, 2, 3, ... -> 0, -1, 1, -2, ..."""
     return (number >> 1) ^ -(number & 1)
 
 
-@njit(cache=True)
+@compiled
 def _index_sequence(packed, version, indices):
     """Each index is a delta to one of two before; False when the data end early."""
     last = np.zeros(2, np.int64)
@@ -197,7 +198,7 @@ LAST = 3  # the last index that was written out
 AT = 4  # where the next number stands in the data
 
 
-@njit(cache=True)
+@compiled
 def _remember_edge(memory, a, b):
     """In the ring of edges, over the oldest."""
     memory.edges[memory.counters[EDGES] % FIFO, 0] = a
@@ -205,21 +206,21 @@ def _remember_edge(memory, a, b):
     memory.counters[EDGES] += 1
 
 
-@njit(cache=True)
+@compiled
 def _remember_vertex(memory, vertex):
     """In the ring of vertices, over the oldest."""
     memory.vertices[memory.counters[VERTICES] % FIFO] = vertex
     memory.counters[VERTICES] += 1
 
 
-@njit(cache=True)
+@compiled
 def _fresh(memory):
     """The next vertex that no face has named yet."""
     memory.counters[FRESH] += 1
     return memory.counters[FRESH] - 1
 
 
-@njit(cache=True)
+@compiled
 def _written_out(packed, end, memory):
     """A vertex that is stored as its difference to the last one."""
     number, memory.counters[AT] = _varint(packed, memory.counters[AT], end)
@@ -227,7 +228,7 @@ def _written_out(packed, end, memory):
     return memory.counters[LAST]
 
 
-@njit(cache=True)
+@compiled
 def _triangles(packed, version, indices):
     """Triangles that continue an edge or a vertex of one of the last; False when the data end."""
     table = len(packed) - CODE_TABLE_BYTES
@@ -252,7 +253,7 @@ def _triangles(packed, version, indices):
     return True
 
 
-@njit(cache=True)
+@compiled
 def _beside_an_edge(
     packed,
     table,
@@ -282,7 +283,7 @@ def _beside_an_edge(
     return a, b, c
 
 
-@njit(cache=True)
+@compiled
 def _apart(
     packed,
     table,

@@ -17,6 +17,7 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.export.polygon_files import cut, joined
+from maquette.types import Arrays
 
 _KINDS = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -79,7 +80,7 @@ class _Ply:
 class _Table:
     """The rows of an element, by property."""
 
-    columns: dict[str, np.ndarray] = field(default_factory=dict)  # (N,)
+    columns: Arrays = field(default_factory=dict)  # (N,)
     lists: dict[str, list[np.ndarray]] = field(default_factory=dict)  # N arrays
 
 
@@ -254,7 +255,7 @@ class _Bytes:
 # The other file
 
 
-def _texture(given: Sequence[np.ndarray], triangles: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def _texture(given: Sequence[np.ndarray], triangles: Sequence[np.ndarray]) -> Arrays:
     """Texture coordinates (T, 6) of triangles, from those of the polygons' corners; none unless
     every corner has some.
     """

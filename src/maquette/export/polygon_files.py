@@ -16,6 +16,7 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.geometry.polygons import ear_clipped, fan, fan_covers
+from maquette.geometry.transforms import VerticesAndFaces
 from maquette.types import check_faces
 
 MOST_CORNERS = 5000  # of a face that is not convex; cutting takes their square
@@ -51,9 +52,7 @@ def cut(vertices: np.ndarray, polygons: Sequence[np.ndarray]) -> list[np.ndarray
     return triangles
 
 
-def joined(
-    polygons: Sequence[np.ndarray], triangles: Sequence[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+def joined(polygons: Sequence[np.ndarray], triangles: Sequence[np.ndarray]) -> VerticesAndFaces:
     """Faces (T, 3) of what ``cut`` gives for polygons, and the polygon (T,) that each is of."""
     owner = np.repeat(np.arange(len(polygons)), [len(each) for each in triangles])
     faces = [polygon[each] for polygon, each in zip(polygons, triangles)]
@@ -75,8 +74,7 @@ def obj_of_triangles(content: bytes) -> bytes | None:
     lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
     if is_odd:
         lines = _plain_lines(lines)
-    vertices = _count_forward(lines)
-    changed = _cut_faces(lines, vertices)
+    changed = _cut_faces(lines, _count_forward(lines))
     return b"\n".join(lines) if changed or has_back or is_odd else None
 
 

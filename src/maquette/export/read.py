@@ -34,6 +34,7 @@ from maquette.errors import contained, present
 from maquette.export.gltf import accessor_bytes, read_header
 from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.transforms import similarity
+from maquette.types import StrPath
 
 REMEDY = "expected glTF binary; export it again"
 
@@ -50,7 +51,7 @@ class _Node:
     ancestors: tuple[str, ...]  # names of the nodes above it, the nearest first
 
 
-def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
+def read_glb(path: StrPath) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
     """Return (node name, mesh in the node's frame, world_from_node (4, 4) float64) of every node
     with triangles, by name.
 
@@ -67,7 +68,7 @@ def read_glb(path: str | Path) -> list[tuple[str, trimesh.Trimesh, np.ndarray]]:
         return found
 
 
-def load_named_meshes(path: str | Path, whole: Collection[str] = ()) -> dict[str, trimesh.Trimesh]:
+def load_named_meshes(path: StrPath, whole: Collection[str] = ()) -> dict[str, trimesh.Trimesh]:
     """Return the meshes of a file, or of a scene's folder, in world coordinates by node name;
     shapes only, without decoding any texture.
 
@@ -93,7 +94,7 @@ def load_named_meshes(path: str | Path, whole: Collection[str] = ()) -> dict[str
         return {name: _merged(parts) for name, parts in sorted(found.items())}
 
 
-def node_labels(path: str | Path) -> dict[str, int]:
+def node_labels(path: StrPath) -> dict[str, int]:
     """Node name -> label, of what maquette has written (``extras`` of a glTF file's nodes, or a
     scene document): names may be anybody's, labels are the masks'. InputError when the file cannot
     be read.
@@ -109,7 +110,7 @@ def node_labels(path: str | Path) -> dict[str, int]:
     return {name: label for name, label in told.items() if type(label) is int and label > 0}
 
 
-def _reading(path: str | Path) -> contextlib.AbstractContextManager[None]:
+def _reading(path: StrPath) -> contextlib.AbstractContextManager[None]:
     """Whatever a decoder of foreign files raises is an InputError that names the file."""
     return contained(f"{path}: it cannot be read as a 3D file", REMEDY)
 

@@ -245,5 +245,4 @@ def _texture(scene: Scene, seen: _Surroundings, plane: Plane) -> np.ndarray:
     away = np.linalg.norm(seen.points[row, column] - places, axis=-1)
     is_shown &= seen.is_seen[row, column] & (away < 2 * NEAR)
     colours = np.ascontiguousarray(scene.input.image[row, column])
-    holes = (~is_shown).astype(np.uint8)
-    return cv2.inpaint(colours, holes, FILLED, cv2.INPAINT_TELEA)
+    return cv2.inpaint(colours, (~is_shown).astype(np.uint8), FILLED, cv2.INPAINT_TELEA)

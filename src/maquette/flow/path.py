@@ -24,6 +24,11 @@ def interpolate(x0: Rows, noise: Rows, t_B: Levels) -> Rows:
     return (1 - t) * x0 + t * noise
 
 
+def noise_like(latents: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal noise for latents, drawn on the processor: the same on every device."""
+    return torch.randn(latents.shape, generator=generator).to(latents)
+
+
 def velocity_target(x0: Rows, noise: Rows) -> Rows:
     """What the network learns: eps - x0."""
     return noise - x0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -21,8 +22,7 @@ def euler(
 ) -> Float[Tensor, "*any"]:
     """Integrate dx/dt = v from schedule[0] to schedule[-1]; ``callback`` after each step."""
     x = noise
-    levels = schedule.tolist()
-    for step, (t, t_next) in enumerate(zip(levels, levels[1:])):
+    for step, (t, t_next) in enumerate(itertools.pairwise(schedule.tolist())):
         x = x + (t_next - t) * velocity(x, t)
         if callback is not None:
             callback(step, x)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from maquette.errors import CheckpointError
 from maquette.geometry.boxes import pixel_box
-from maquette.photos.pixels import cut
+from maquette.photos.pixels import Size, cut
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Framing:
 
     # resized to, keeping the aspect; None = resized to ``crop`` whatever the aspect
     shortest_edge: int | None
-    crop: tuple[int, int]  # height, width
+    crop: Size  # height, width
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     resample: Image.Resampling = Image.Resampling.BICUBIC
@@ -73,7 +73,7 @@ def frame(image: np.ndarray, framing: Framing) -> np.ndarray:
     return centre_crop(resized, framing.crop).astype(np.float32) / 255.0
 
 
-def centre_crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def centre_crop(image: np.ndarray, size: Size) -> np.ndarray:
     """The middle (h, w) of a picture (H, W, ...), with zeros where it is smaller."""
     height, width = size
     top = int((image.shape[0] - height) / 2)

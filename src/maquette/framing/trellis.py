@@ -8,14 +8,14 @@ import numpy as np
 from PIL import Image
 
 from maquette.errors import InputError
-from maquette.geometry.boxes import pixel_box
+from maquette.geometry.boxes import PixelBox, pixel_box
 
 SIDE = 518  # pixels: 37 patches of 14
 MARGIN = 1.2  # side of the crop over the longer side of the object's box
 OPAQUE = 0.8 * 255  # what is above counts as the object when the box is taken
 
 
-def crop_box(mask: np.ndarray, least: int = 0) -> tuple[int, int, int, int]:
+def crop_box(mask: np.ndarray, least: int = 0) -> PixelBox:
     """x0, y0, x1, y1 of the square crop around a mask (H, W) bool with at least one pixel, in whole
     pixels, x1 and y1 exclusive; empty around a single pixel unless ``least`` is above 0.
 

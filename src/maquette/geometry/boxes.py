@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Real
 
-from maquette.geometry.transforms import Transform, similarity
+from maquette.geometry.transforms import Matrix3, Transform, similarity
+
+PixelBox = tuple[int, int, int, int]  # x0, y0, x1, y1; x1 and y1 exclusive
+UNIT_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 
 
 def bounding_box(points: Real[np.ndarray, "N D"]) -> Real[np.ndarray, "2 D"]:
@@ -18,7 +21,13 @@ def longest_side(points: Real[np.ndarray, "N D"]) -> float:
     return float(np.ptp(points, axis=0).max())
 
 
-def pixel_box(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
+def cube_cells(resolution: int, side: float = 1.0) -> Float[np.ndarray, "N 3"]:
+    """Centres of the R^3 cells of a cube about the origin, x slowest."""
+    axis = ((np.arange(resolution) + 0.5) / resolution - 0.5) * side
+    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def pixel_box(mask: Bool[np.ndarray, "H W"]) -> PixelBox:
     """Left, top, right and bottom of the pixels of a mask; right and bottom exclusive. ValueError
     when it has none.
     """
@@ -29,24 +38,21 @@ def pixel_box(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
-def box_iou(a: Real[np.ndarray, "2 3"], b: Real[np.ndarray, "2 3"]) -> float:
+def box_iou(a: Real[np.ndarray, "2 D"], b: Real[np.ndarray, "2 D"]) -> float:
     """Volume of the intersection over volume of the union of two boxes (2, 3); 0 for two empty
     boxes.
     """
     low = np.maximum(a[0], b[0])
     high = np.minimum(a[1], b[1])
-    common = high - low
-    overlap = np.clip(common, 0.0, None).prod()
+    overlap = np.clip(high - low, 0.0, None).prod()
     volume, other = (np.diff(box, axis=0).prod() for box in (a, b))
     union = volume + other - overlap
     return float(overlap / union) if union > 0 else 0.0
 
 
-def scene_from_world(
-    box: Float[np.ndarray, "2 3"], yaw: Float[np.ndarray, "3 3"] | None = None
-) -> Transform:
+def scene_from_world(box: Float[np.ndarray, "2 3"], yaw: Matrix3 | None = None) -> Transform:
     """Similarity that turns by ``yaw``, centres ``box`` (already in turned axes) and
     makes its longest side 1.
     """
-    scale = 1.0 / max(float((box[1] - box[0]).max()), 1e-9)
+    scale = 1.0 / max(longest_side(box), 1e-9)
     return similarity(scale, yaw, -scale * box.mean(0))

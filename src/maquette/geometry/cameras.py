@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Int, Real
 
 from maquette.geometry.transforms import (
+    Matrix3,
     Transform,
     rotation_x,
     scale_of,
@@ -25,19 +26,19 @@ from maquette.types import Camera
 WORLD_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 
 
-def intrinsics_from_focal(focal: float, width: int, height: int) -> Float[np.ndarray, "3 3"]:
+def intrinsics_from_focal(focal: float, width: int, height: int) -> Matrix3:
     """Intrinsics of a centred camera with square pixels; ``focal`` in pixels."""
     matrix = np.diag([focal, focal, 1.0])
     matrix[:2, 2] = width / 2, height / 2
     return matrix
 
 
-def intrinsics_from_fov(vertical_fov: float, width: int, height: int) -> Float[np.ndarray, "3 3"]:
+def intrinsics_from_fov(vertical_fov: float, width: int, height: int) -> Matrix3:
     """Intrinsics of a centred camera; ``vertical_fov`` (radians) spans ``height`` pixels."""
     return intrinsics_from_focal(0.5 * height / np.tan(0.5 * vertical_fov), width, height)
 
 
-def view_centric_rotation(pitch: float) -> Float[np.ndarray, "3 3"]:
+def view_centric_rotation(pitch: float) -> Matrix3:
     """world_from_camera rotation of an upright camera looking along -Z, tilted down by
     ``pitch`` radians.
     """
@@ -54,6 +55,12 @@ def look_at(position: Real[np.ndarray, " 3"], target: Real[np.ndarray, " 3"]) ->
     right /= np.linalg.norm(right)
     axes = np.stack([right, np.cross(forward, right), forward], axis=1)
     return similarity(1.0, axes, position)
+
+
+def pixels_at(camera: Camera, places: Float[np.ndarray, "N 2"]) -> Int[np.ndarray, "2 N"]:
+    """Columns and rows of the pixels at places of the picture; of one outside, the nearest."""
+    last = (camera.width - 1, camera.height - 1)
+    return np.clip(places, 0, last).astype(int).T
 
 
 def pitch_of(camera: Camera) -> float:
@@ -84,7 +91,7 @@ def project(
 
 def pixel_rays(camera: Camera) -> Float[np.ndarray, "H W 3"]:
     """Camera-frame directions with z = 1 through each pixel's centre."""
-    sides = (np.arange(pixels) + 0.5 for pixels in (camera.width, camera.height))
+    sides = (np.arange(pixels) + 0.5 for pixels in camera.size)
     x, y = np.meshgrid(*sides)
     pixels = np.stack([x, y, np.ones_like(x)], axis=-1)
     return pixels @ np.linalg.inv(camera.intrinsics).T

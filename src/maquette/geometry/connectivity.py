@@ -8,6 +8,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from maquette.geometry.transforms import VerticesAndFaces
+
 
 def components(edges: np.ndarray, count: int) -> np.ndarray:
     """(count,) number of the component of each vertex; edges: (E, 2)."""
@@ -26,7 +28,12 @@ def proper(faces: np.ndarray) -> np.ndarray:
     return faces[(faces != np.roll(faces, 1, axis=1)).all(1)]
 
 
-def without_unused(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def sums_at(index: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """(count, C): at each number the sum of those rows (N, C) whose index (N,) it is."""
+    return np.stack([np.bincount(index, column, count) for column in rows.T], axis=1)
+
+
+def without_unused(vertices: np.ndarray, faces: np.ndarray) -> VerticesAndFaces:
     """The vertices that faces (F, 3) name, and the faces with their new numbers."""
     used, renumbered = np.unique(faces, return_inverse=True)
     return vertices[used], renumbered.reshape(-1, 3)

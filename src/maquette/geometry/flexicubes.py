@@ -10,6 +10,7 @@ bits x = i & 1, y = i >> 1 & 1, z = i >> 2 & 1. A distance below zero is inside.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cache
 
@@ -125,7 +126,7 @@ def _joined(face: tuple[int, ...], edges: list[int], inside: list[bool]) -> list
     ends = [EDGES[edge] for edge in edges]
     crossed = [edge for edge, (a, b) in zip(edges, ends) if inside[a] != inside[b]]
     if len(crossed) < 4:
-        return list(zip(crossed, crossed[1:]))
+        return list(itertools.pairwise(crossed))
     before = [edges[-1], *edges[:-1]]
     around = zip(before, edges, face)
     return [(last, edge) for last, edge, corner in around if inside[corner]]
@@ -181,8 +182,7 @@ def dual_mesh(cells: Cells) -> CellMesh:
     """
     inside = cells.distance < 0
     bits = 2 ** torch.arange(8, device=inside.device)
-    case = _resolve((inside * bits).sum(1), cells)
-    count, vertex_of_edge = _number_loops(case)
+    count, vertex_of_edge = _number_loops(_resolve((inside * bits).sum(1), cells))
     vertices, attributes = _place(cells, vertex_of_edge, count)
     quads = _quads(cells, inside, vertex_of_edge)
     gamma = torch.empty(count, device=vertices.device)
@@ -193,8 +193,7 @@ def dual_mesh(cells: Cells) -> CellMesh:
     along = (a * c > b * d)[:, None]
     one_way = _columns(quads, 0, 1, 2, 0, 2, 3)
     other_way = _columns(quads, 0, 1, 3, 3, 1, 2)
-    faces = torch.where(along, one_way, other_way).reshape(-1, 3)
-    return CellMesh(vertices, faces, attributes)
+    return CellMesh(vertices, torch.where(along, one_way, other_way).reshape(-1, 3), attributes)
 
 
 def _resolve(case: Tensor, cells: Cells) -> Tensor:
@@ -266,8 +265,7 @@ def _quads(cells: Cells, inside: Tensor, vertex_of_edge: Tensor) -> Tensor:
     """Vertices (Q, 4), in order around each inner sign-changing edge, of its four cells; first of
     the edges whose first end is outside.
     """
-    ends = torch.tensor(EDGES, device=inside.device)
-    first, second = ends.unbind(1)
+    first, second = torch.tensor(EDGES, device=inside.device).unbind(1)
     rank = [_RANK[(p ^ q).bit_length() - 1] for p, q in EDGES]
     cell, edge = torch.nonzero(inside[:, first] != inside[:, second], as_tuple=True)
     start = corner_index(cells.index, cells.resolution)[cell, first[edge]]

@@ -18,7 +18,11 @@ import numba
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from maquette.geometry.transforms import Points
+
 LEAF = 8  # most points in a leaf
+compiled = numba.njit(cache=True, nogil=True)  # a kernel, called from Python
+inlined = numba.njit(cache=True, nogil=True, inline="always")  # a part of kernels
 STACK = 128  # deeper than any tree of this layout can push
 
 
@@ -35,7 +39,7 @@ class PointTree:
     boxes: Float64[np.ndarray, "nodes 6"]  # 2 K - 1: lower and upper corner of each node
 
 
-def build_tree(points: Float[np.ndarray, "N 3"]) -> PointTree:
+def build_tree(points: Points) -> PointTree:
     """Index points, N >= 1."""
     points = np.ascontiguousarray(points, dtype=np.float64)
     levels = max(0, int(np.ceil(np.log2(len(points) / LEAF))))
@@ -44,7 +48,7 @@ def build_tree(points: Float[np.ndarray, "N 3"]) -> PointTree:
     return PointTree(points, order, ordered, starts, _boxes(ordered, starts, levels))
 
 
-def as_tree(cloud: Float[np.ndarray, "N 3"] | PointTree) -> PointTree:
+def as_tree(cloud: Points | PointTree) -> PointTree:
     """Index points unless that has been done."""
     return cloud if isinstance(cloud, PointTree) else build_tree(cloud)
 
@@ -66,7 +70,7 @@ def nearest(
     return distance, np.where(found, tree.order[index], len(tree.points))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 @no_type_check  # numba has types of its own
 def _split(points: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
     """Halve the points ``levels`` times at the median of their widest axis -> order (N,), leaf
@@ -90,7 +94,7 @@ def _split(points: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
     return order, edges
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 @no_type_check  # numba has types of its own
 def _widest_axis(
     points: np.ndarray,
@@ -113,7 +117,7 @@ def _widest_axis(
     return axis
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 @no_type_check  # numba has types of its own
 def _select(
     points: np.ndarray,
@@ -147,7 +151,7 @@ def _select(
             return
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 @no_type_check  # numba has types of its own
 def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
     """(nodes, 6) lower and upper corners; leaves first, then each node around its children."""
@@ -167,11 +171,7 @@ def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
     return boxes
 
 
-@numba.njit(
-    cache=True,
-    nogil=True,
-    inline="always",
-)
+@inlined
 @no_type_check  # numba has types of its own
 def _box_distance(
     boxes: np.ndarray,
@@ -187,11 +187,7 @@ def _box_distance(
     return dx * dx + dy * dy + dz * dz
 
 
-@numba.njit(
-    cache=True,
-    nogil=True,
-    inline="always",
-)
+@inlined
 @no_type_check  # numba has types of its own
 def _squared_distance(
     points: np.ndarray,
@@ -207,11 +203,7 @@ def _squared_distance(
     return dx * dx + dy * dy + dz * dz
 
 
-@numba.njit(
-    cache=True,
-    nogil=True,
-    inline="always",
-)
+@inlined
 @no_type_check  # numba has types of its own
 def _nearest_leaf(
     boxes: np.ndarray,
@@ -248,7 +240,7 @@ def _nearest_leaf(
     return node - leaves + 1, top
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 @no_type_check  # numba has types of its own
 def _search(
     queries: np.ndarray,

@@ -7,16 +7,15 @@ by face, so the volume is exact up to rounding for any rotation. No randomness, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float
 from scipy.spatial import ConvexHull, QhullError
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
-from maquette.geometry.transforms import rotation_y
+from maquette.geometry.transforms import Matrix3, Points, Vector, rotation_y
 
 # Corners of each side, in order round it.
 FACES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
@@ -30,7 +29,7 @@ class OrientedBox:
 
     centre: Float[np.ndarray, " 3"]
     sides: Float[np.ndarray, " 3"]  # full lengths along the box's axes, >= 0
-    rotation: Float[np.ndarray, "3 3"]  # world_from_box
+    rotation: Matrix3  # world_from_box
 
     @property
     def volume(self) -> float:
@@ -38,9 +37,7 @@ class OrientedBox:
         return float(np.prod(self.sides))
 
     @classmethod
-    def around(
-        cls, points: Float[np.ndarray, "N 3"], rotation: Float[np.ndarray, "3 3"]
-    ) -> OrientedBox:
+    def around(cls, points: Points, rotation: Matrix3) -> OrientedBox:
         """The smallest box of this rotation around points."""
         box = bounding_box(points @ rotation)
         return cls(rotation @ box.mean(0), np.ptp(box, axis=0), rotation)
@@ -59,8 +56,8 @@ class OrientedBox:
 
 
 def yaw_box(
-    centre: Sequence[float] | Real[np.ndarray, " 3"],
-    sides: Sequence[float] | Real[np.ndarray, " 3"],
+    centre: Vector,
+    sides: Vector,
     yaw: float,
 ) -> OrientedBox:
     """Box of seven numbers: centre, sides along its own x, y, z, and a turn about +Y in radians."""
@@ -174,14 +171,14 @@ def _ordered(points: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return points[np.argsort(np.arctan2(spokes @ second, spokes @ first), kind="stable")]
 
 
-def smallest_yaw_box(points: Float[np.ndarray, "N 3"]) -> OrientedBox:
+def smallest_yaw_box(points: Points) -> OrientedBox:
     """The smallest box with a vertical (+Y) axis around points (N, 3): one side lies along an edge
     of the hull seen from above.
     """
     return OrientedBox.around(points, rotation_y(-_rectangle_angle(points[:, [0, 2]])))
 
 
-def smallest_box(points: Float[np.ndarray, "N 3"]) -> OrientedBox:
+def smallest_box(points: Points) -> OrientedBox:
     """A small box in any rotation, found by descent: candidates with a side on a face of the convex
     hull and another along its edge, the best of which are turned about their own axes in turn, each
     time to the smallest rectangle, until nothing shrinks.
@@ -199,8 +196,7 @@ def smallest_box(points: Float[np.ndarray, "N 3"]) -> OrientedBox:
     volumes = np.concatenate([np.ptp(chunk @ corners.T, axis=2).prod(1) for chunk in chunks])
     best = np.argsort(volumes, kind="stable")[:DESCENTS]
     shrunk = [_shrunk(axes[number].T, corners) for number in best]
-    rotation = min(shrunk, key=lambda turned: _extent(turned, corners))
-    return OrientedBox.around(corners, rotation)
+    return OrientedBox.around(corners, min(shrunk, key=lambda turned: _extent(turned, corners)))
 
 
 def _axes_on_faces(hull: ConvexHull) -> np.ndarray:

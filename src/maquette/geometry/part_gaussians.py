@@ -80,8 +80,7 @@ class PartGaussians:
         """(B, P count, 3) ``count`` points of every part, differentiable in means, axes and scales
         (reparametrised).
         """
-        shape = (*self.mean.shape[:2], count, 3)
-        draws = torch.randn(shape, generator=generator).to(self.mean)
+        draws = torch.randn((*self.mean.shape[:2], count, 3), generator=generator).to(self.mean)
         offsets = torch.einsum("bpni,bpji->bpnj", draws * self.scales[:, :, None], self.axes)
         return (offsets + self.mean[:, :, None]).flatten(1, 2)
 
@@ -121,9 +120,8 @@ def alignment_loss(samples: Tensor, seen: Tensor, chunk: int = 4096) -> Tensor:
     is known. Gradients flow to the nearest samples; ``chunk`` bounds memory.
     """
     with torch.no_grad():
-        found = []
-        for part in samples.float().split(chunk, dim=1):
-            found.append(torch.cdist(seen.float(), part).min(-1))
+        parts = samples.float().split(chunk, dim=1)
+        found = [torch.cdist(seen.float(), part).min(-1) for part in parts]
         best = torch.stack([near for near, _ in found]).argmin(0)
         place = torch.stack([where for _, where in found]).gather(0, best[None])[0]
         place = place + chunk * best

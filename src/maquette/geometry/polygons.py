@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real, Shaped
 
+from maquette.geometry.transforms import Points
+
 _FLAT = 1e-9  # of the polygon's area: what counts as no area
 
 
@@ -43,7 +45,7 @@ def fan(corners: int) -> Int[np.ndarray, "F 3"]:
     return np.stack([np.zeros_like(last), last - 1, last], axis=1)
 
 
-def ear_clipped(corners: Float[np.ndarray, "N 3"]) -> Int[np.ndarray, "N-2 3"]:
+def ear_clipped(corners: Points) -> Int[np.ndarray, "N-2 3"]:
     """Indices of triangles that cover a simple polygon and turn as it does.
 
     The ear with the largest turn goes first, so that flat ones come last. Cutting one off changes

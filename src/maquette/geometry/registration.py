@@ -28,8 +28,10 @@ from scipy.spatial.transform import Rotation
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, longest_side
+from maquette.geometry.connectivity import sums_at
 from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
 from maquette.geometry.transforms import (
+    Points,
     Transform,
     rotation_y,
     scale_of,
@@ -137,7 +139,7 @@ def _nearest_rotation(matrix: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def robust_icp(
-    source: Float[np.ndarray, "N 3"] | PointTree,
+    source: Points | PointTree,
     target: Float[np.ndarray, "M 3"] | PointTree,
     *,
     target_normals: Float[np.ndarray, "M 3"] | None = None,
@@ -167,7 +169,7 @@ def robust_icp(
 
 
 def point_to_point(
-    source: Float[np.ndarray, "N 3"] | PointTree,
+    source: Points | PointTree,
     target: Float[np.ndarray, "M 3"] | PointTree,
     *,
     reach: float = np.inf,
@@ -189,9 +191,7 @@ def point_to_point(
     return Registration(_without_drift(fit.transform), fit.rmse, fit.fitness, fit.rmse, "given")
 
 
-def estimate_normals(
-    points: Float[np.ndarray, "N 3"], neighbours: int = 16
-) -> Float[np.ndarray, "N 3"]:
+def estimate_normals(points: Points, neighbours: int = 16) -> Points:
     """(N, 3) unit normals of a cloud (N, 3) by PCA over the nearest points; their sign is
     arbitrary.
     """
@@ -201,7 +201,7 @@ def estimate_normals(
     return vectors[..., 0]
 
 
-def voxel_downsample(points: Float[np.ndarray, "N 3"], voxel: float) -> Float[np.ndarray, "M 3"]:
+def voxel_downsample(points: Points, voxel: float) -> Float[np.ndarray, "M 3"]:
     """(K, 3) mean of the points (N, 3) in each occupied cube of side ``voxel``."""
     means, _ = occupied_cells(points, voxel)
     return means
@@ -216,8 +216,7 @@ def occupied_cells(points: np.ndarray, side: float) -> tuple[np.ndarray, np.ndar
     x, y, z = cells.T
     keys = (x * size_y + y) * size_z + z
     _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    sums = [np.bincount(inverse, weights=column, minlength=len(counts)) for column in points.T]
-    return np.stack(sums, axis=1) / counts[:, None], counts
+    return sums_at(inverse, points, len(counts)) / counts[:, None], counts
 
 
 def thin(points: Float[np.ndarray, " N *rest"], most: int) -> Float[np.ndarray, " M *rest"]:
@@ -241,8 +240,7 @@ def _space(name: str, source: np.ndarray, target: np.ndarray) -> _Space:
         raise InputError(f"normalisation space {name!r} is unknown; use 'shared' or 'own'")
     unit = _longest_side(target_box) / 2
     scale = unit / (_longest_side(source_box) / 2)
-    placed = similarity(scale, None, middle - scale * source_box.mean(0))
-    return _Space(name, placed, middle, unit)
+    return _Space(name, similarity(scale, None, middle - scale * source_box.mean(0)), middle, unit)
 
 
 def _longest_side(box: np.ndarray) -> float:
@@ -383,8 +381,7 @@ def _with_scale(
         moved = transform_points(transform, source)
         forth, index = nearest(target, moved, reach)
         back_reach = reach / max(scale_of(transform), 1e-6)
-        returned = transform_points(np.linalg.inv(transform), others)
-        back, own = nearest(tree, returned, back_reach)
+        back, own = nearest(tree, transform_points(np.linalg.inv(transform), others), back_reach)
         near = np.isfinite(forth)
         far = np.isfinite(back)
         if near.sum() + far.sum() < 4:

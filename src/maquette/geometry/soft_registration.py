@@ -15,10 +15,10 @@ import numba
 import numpy as np
 from jaxtyping import Float
 
-from maquette.geometry.nearest import PointTree, build_tree, nearest
+from maquette.geometry.nearest import PointTree, build_tree, inlined, nearest
 from maquette.geometry.oriented_boxes import smallest_box
 from maquette.geometry.registration import occupied_cells, thin, umeyama
-from maquette.geometry.transforms import Transform, rotation_y, similarity, transform_points
+from maquette.geometry.transforms import Points, Transform, rotation_y, similarity, transform_points
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
 LEAST_SCALE = 0.05
@@ -50,7 +50,7 @@ class ChamferFit:
 
 
 def filter_registration(
-    source: Float[np.ndarray, "N 3"],
+    source: Points,
     target: Float[np.ndarray, "M 3"],
     options: FilterReg | None = None,
 ) -> Transform:
@@ -85,11 +85,7 @@ def filter_registration(
     return transform
 
 
-@numba.njit(
-    cache=True,
-    nogil=True,
-    inline="always",
-)
+@inlined
 @no_type_check  # numba has types of its own
 def _squared_distance(
     points: np.ndarray,
@@ -154,7 +150,7 @@ def _weighted_means(
 
 
 def chamfer_fit(
-    source: Float[np.ndarray, "N 3"],
+    source: Points,
     target: Float[np.ndarray, "M 3"],
     options: ChamferFit | None = None,
 ) -> Transform:

@@ -9,13 +9,18 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Real
 
+VerticesAndFaces = tuple[np.ndarray, np.ndarray]
+Points = Float[np.ndarray, "N 3"]
+Vector = Sequence[float] | Real[np.ndarray, " 3"]
+Matrix3 = Float[np.ndarray, "3 3"]
+
 Transform = Float[np.ndarray, "4 4"]  # a_from_b, of column vectors
 
 
 def similarity(
     scale: float = 1.0,
     rotation: Real[np.ndarray, "3 3"] | None = None,
-    translation: Sequence[float] | Real[np.ndarray, " 3"] | None = None,
+    translation: Vector | None = None,
 ) -> Transform:
     """Matrix of ``x -> scale * rotation @ x + translation``."""
     matrix = np.eye(4)
@@ -33,14 +38,14 @@ def unit_vectors(
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), least)
 
 
-def rotation_y(angle: float) -> Float[np.ndarray, "3 3"]:
+def rotation_y(angle: float) -> Matrix3:
     """Right-handed rotation about +Y by ``angle`` radians."""
     c = np.cos(angle)
     s = np.sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
-def rotation_x(angle: float) -> Float[np.ndarray, "3 3"]:
+def rotation_x(angle: float) -> Matrix3:
     """Right-handed rotation about +X by ``angle`` radians."""
     c = np.cos(angle)
     s = np.sin(angle)

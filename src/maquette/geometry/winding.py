@@ -13,12 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import no_type_check
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from maquette.errors import InputError
-from maquette.geometry.nearest import STACK, build_tree
+from maquette.geometry.nearest import STACK, build_tree, compiled, inlined
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +92,7 @@ def _dipoles(
     return centres, dipoles, radii
 
 
-@numba.njit(
-    cache=True,
-    nogil=True,
-    inline="always",
-)
+@inlined
 @no_type_check  # numba has types of its own
 def _dot(
     ax: float,
@@ -111,11 +106,7 @@ def _dot(
     return ax * bx + ay * by + az * bz
 
 
-@numba.njit(
-    cache=True,
-    nogil=True,
-    inline="always",
-)
+@inlined
 @no_type_check  # numba has types of its own
 def _solid_angle(
     triangle: np.ndarray,
@@ -149,7 +140,7 @@ def _solid_angle(
     return np.arctan2(volume, across) / (2.0 * np.pi)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 @no_type_check  # numba has types of its own
 def _winding(
     points: np.ndarray,

@@ -16,8 +16,11 @@ import numpy as np
 
 from maquette.containers import MemoryBudget, read_bytes, read_json, read_npy, read_npz
 from maquette.errors import InputError, MissingExtraError, contained
+from maquette.types import StrPath
 
-CameraSource: TypeAlias = str | Path | np.ndarray | Sequence[float]
+CameraDocument = Mapping[str, Any]
+
+CameraSource: TypeAlias = StrPath | np.ndarray | Sequence[float]
 
 LARGEST = 64 << 20  # bytes of a file of cameras
 REMEDY = "give FX,FY,CX,CY, a 3 x 3 matrix, or a file that holds one (.txt .npy .npz .json .yaml)"
@@ -64,7 +67,7 @@ def read_camera(source: CameraSource, photo: str = "") -> StoredCamera:
     if isinstance(source, str) and re.fullmatch(r"[-+0-9.eE\s,;]+", source):
         numbers = [float(part) for part in _numbers(source, "the intrinsics")]
         return _of_numbers(numbers, f"the intrinsics {source.strip()!r}")
-    if not isinstance(source, (str, Path)):
+    if not isinstance(source, StrPath):
         with contained("the intrinsics are no numbers", REMEDY):
             return _of_numbers(np.asarray(source, np.float64).ravel(), "the intrinsics")
     path = Path(source)
@@ -139,7 +142,7 @@ def _checked(
     return StoredCamera(moved, width, height, name)
 
 
-def _mapping(value: Any, name: str) -> Mapping[str, Any]:
+def _mapping(value: Any, name: str) -> CameraDocument:
     if not isinstance(value, Mapping):
         raise InputError(f"{name}: expected named numbers such as fx, fy, cx, cy; {REMEDY}")
     return value
@@ -155,7 +158,7 @@ def _yaml(text: str, name: str) -> Any:
         return yaml.safe_load(text)
 
 
-def _of_mapping(fields: Mapping[str, Any], name: str, photo: str) -> StoredCamera:
+def _of_mapping(fields: CameraDocument, name: str, photo: str) -> StoredCamera:
     """JSON, YAML or an archive: four names, a matrix, or nerfstudio's transforms.json."""
     shift = 0.5
     if "frames" in fields or "camera_angle_x" in fields or "fl_x" in fields:
@@ -178,7 +181,7 @@ def _of_mapping(fields: Mapping[str, Any], name: str, photo: str) -> StoredCamer
     return _checked(_named_matrix(fields, name, size), name, size, shift)
 
 
-def _of_angles(fields: Mapping[str, Any], name: str) -> StoredCamera:
+def _of_angles(fields: CameraDocument, name: str) -> StoredCamera:
     """MoGe's fov.json: the angles of a centred camera in degrees."""
     with contained(f"{name}: its angles are no numbers", REMEDY):
         x, y = (float(fields[key]) for key in ("fov_x", "fov_y"))
@@ -188,7 +191,7 @@ def _of_angles(fields: Mapping[str, Any], name: str) -> StoredCamera:
     return _checked(_pinhole(fx, fy, 0.5, 0.5), name)
 
 
-def _named_matrix(fields: Mapping[str, Any], name: str, size: tuple[int, int] | None) -> np.ndarray:
+def _named_matrix(fields: CameraDocument, name: str, size: tuple[int, int] | None) -> np.ndarray:
     found = {
         short: next((fields[key] for key in keys if key in fields), None)
         for short, keys in NAMES.items()
@@ -209,7 +212,7 @@ def _named_matrix(fields: Mapping[str, Any], name: str, size: tuple[int, int] | 
         return _pinhole(fx, fy, cx, cy)
 
 
-def _frame_of(fields: Mapping[str, Any], photo: str) -> Mapping[str, Any]:
+def _frame_of(fields: CameraDocument, photo: str) -> CameraDocument:
     """The numbers of this photo, where transforms.json has a camera for each."""
     frames = fields.get("frames")
     wanted = PurePath(photo).stem
@@ -219,7 +222,7 @@ def _frame_of(fields: Mapping[str, Any], photo: str) -> Mapping[str, Any]:
     return {}
 
 
-def _size(fields: Mapping[str, Any], name: str) -> tuple[int, int] | None:
+def _size(fields: CameraDocument, name: str) -> tuple[int, int] | None:
     found = [next((fields[k] for k in keys if k in fields), None) for keys in (WIDTHS, HEIGHTS)]
     if None in found:
         return None

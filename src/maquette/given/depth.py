@@ -18,8 +18,9 @@ from maquette.containers import MEMORY, MemoryBudget, read_bytes, read_npy, read
 from maquette.errors import InputError, MissingExtraError, contained
 from maquette.given.record3d import read_record3d
 from maquette.given.stored import StoredDepth
+from maquette.types import Arrays, StrPath
 
-DepthSource: TypeAlias = str | Path | np.ndarray | Image.Image
+DepthSource: TypeAlias = StrPath | np.ndarray | Image.Image
 
 REMEDY = "give a depth map as 16-bit PNG or TIFF, .npy, .npz or .exr"
 DEPTH_KEYS = ("depth", "depth_map", "depths", "z", "arr_0")  # of an archive, in this order
@@ -49,7 +50,7 @@ def read_depth(source: DepthSource, photo: str = "") -> StoredDepth:
     return _of_picture(read_picture(content, path, budget), str(path))
 
 
-def read_points(source: str | Path | np.ndarray) -> StoredDepth:
+def read_points(source: StrPath | np.ndarray) -> StoredDepth:
     """A map (H, W, 3) of points in the camera's OpenCV axes, whose z is the depth. InputError."""
     if not isinstance(source, np.ndarray):
         path = Path(source)
@@ -139,7 +140,7 @@ def _single(array: np.ndarray, dimensions: int, name: str) -> np.ndarray:
     return array
 
 
-def _exr_channels(path: Path) -> dict[str, np.ndarray]:
+def _exr_channels(path: Path) -> Arrays:
     try:
         import OpenEXR
     except ImportError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TypeAlias
 
 import cv2
@@ -21,7 +20,7 @@ from maquette.given.depth import DepthSource, read_depth, read_points
 from maquette.given.stored import StoredDepth
 from maquette.options import DEPTH_KINDS, METRES, parse_depth_unit
 from maquette.photos.pixels import ASPECT_TOLERANCE, Size, same_aspect, shown
-from maquette.types import Focal, GivenGeometry
+from maquette.types import Focal, GivenGeometry, StrPath
 
 LARGE_METRES = 50.0  # a median above is no scene in metres
 FEW = 0.001  # share of the pixels; fewer known ones are no depth map
@@ -41,7 +40,7 @@ class GeometrySource:
     depth_unit: str | float = "auto"  # see ``options.parse_depth_unit``
     depth_kind: str = "z"  # z, ray (distance from the camera) or inverse (1 / z)
     intrinsics: CameraSource | None = None
-    points: str | Path | np.ndarray | None = None  # (H, W, 3), instead of a depth map
+    points: StrPath | np.ndarray | None = None  # (H, W, 3), instead of a depth map
     gravity: GravitySource | None = None  # where it pulls, in the camera's axes (x right, y down)
 
     @property
@@ -97,8 +96,7 @@ def fit_geometry(source: GeometrySource, photo: Shown) -> FittedGeometry:
         check_outlines(depth, photo.labels, stored.name)
     down = None if source.gravity is None else _gravity(source.gravity)
     name = stored.name if stored else camera.name if camera else "gravity"
-    metric = scale.metres is not None
-    geometry = GivenGeometry(depth, metric, intrinsics, down, name)
+    geometry = GivenGeometry(depth, scale.metres is not None, intrinsics, down, name)
     return FittedGeometry(geometry, told, tuple(warnings), scale.reason)
 
 

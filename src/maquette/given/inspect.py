@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from maquette.masks.labels import painted
 from maquette.masks.read import MaskSource, load_masks
 from maquette.options import GeometryOptions
 from maquette.photos.read import read_photo
-from maquette.types import InstanceMask
+from maquette.types import InstanceMask, StrPath
 
 LEVEL = np.array([0.0, 0.9, 0.436])  # where down is expected: the camera looks down by 26 degrees
 TRIM = 0.02  # share of an object's pixels at either end that its size ignores
@@ -62,7 +61,7 @@ class Inspection:
 
 
 def inspect_geometry(
-    photo: str | Path, masks: MaskSource | None, options: GeometryOptions
+    photo: StrPath, masks: MaskSource | None, options: GeometryOptions
 ) -> Inspection:
     """What the files say; masks: None = none. Raises InputError."""
     read = read_photo(photo)

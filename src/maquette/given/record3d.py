@@ -10,15 +10,14 @@ from __future__ import annotations
 import fnmatch
 import json
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 
 from maquette.containers import MemoryBudget
 from maquette.errors import InputError, MissingExtraError, contained
 from maquette.given.stored import StoredDepth
+from maquette.types import JsonObject
 
 REMEDY = "export it again from Record3D as .r3d"
 INSTALL = "pip install 'maquette[record3d]'"
@@ -62,7 +61,7 @@ def _frame(numbers: list[str], wanted: str, path: Path) -> str:
     )
 
 
-def _sides(metadata: Mapping[str, Any]) -> tuple[int, int]:
+def _sides(metadata: JsonObject) -> tuple[int, int]:
     """Height and width of the depth."""
     height = int(metadata.get("dh") or metadata["h"])
     width = int(metadata.get("dw") or metadata["w"])
@@ -71,7 +70,7 @@ def _sides(metadata: Mapping[str, Any]) -> tuple[int, int]:
     return height, width
 
 
-def _intrinsics(metadata: Mapping[str, Any], height: int, width: int) -> np.ndarray:
+def _intrinsics(metadata: JsonObject, height: int, width: int) -> np.ndarray:
     """(3, 3) K of the pictures at the depth's size; centres of the first pixels at 0."""
     matrix = np.array(metadata["K"], np.float64).reshape(3, 3).T
     scale = np.array([width / metadata["w"], height / metadata["h"]])

@@ -12,7 +12,7 @@ from maquette.containers import MemoryBudget, read_npy, read_npz
 from maquette.errors import InputError
 from maquette.masks.labels import MAX_INSTANCES, labels_from_colors
 from maquette.photos.read import check_size
-from maquette.types import InstanceMask
+from maquette.types import Arrays, InstanceMask
 
 NPY_MAGIC = b"\x93NUMPY"
 
@@ -54,9 +54,7 @@ def masks_from_numpy_file(path: Path, warnings: list[str]) -> Iterator[InstanceM
     return _from_archive(read_npz(path, path, MemoryBudget()), path, warnings)
 
 
-def _from_archive(
-    arrays: dict[str, np.ndarray], path: Path, warnings: list[str]
-) -> Iterator[InstanceMask]:
+def _from_archive(arrays: Arrays, path: Path, warnings: list[str]) -> Iterator[InstanceMask]:
     if len(arrays) == 1:
         (masks,) = arrays.values()
     elif "masks" in arrays:

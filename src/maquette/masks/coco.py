@@ -19,9 +19,9 @@ from maquette.geometry.boxes import pixel_box
 from maquette.masks.annotations.drawn import BOX_ONLY
 from maquette.masks.arrays import binary_plane
 from maquette.masks.run_lengths import decode_rle, encode_rle
-from maquette.photos.pixels import shown
+from maquette.photos.pixels import Size, shown
 from maquette.photos.read import check_size
-from maquette.types import InstanceMask
+from maquette.types import InstanceMask, JsonObject
 
 OTHER_FORMATS = {  # that are not read, by keys that only they have
     "GeoJSON": {"type", "features"},
@@ -33,12 +33,15 @@ OTHER_FORMATS = {  # that are not read, by keys that only they have
 MAX_ID_AS_LABEL = 999  # ids beyond are database keys, not labels
 
 
+Corner = tuple[int, int]  # of a pixel, or a way between two: x, y
+
+
 class _Side(NamedTuple):
     """A side of a pixel, walked with the pixel to the right; all are (x, y)."""
 
-    start: tuple[int, int]  # corner of the pixel
-    along: tuple[int, int]
-    outward: tuple[int, int]
+    start: Corner  # corner of the pixel
+    along: Corner
+    outward: Corner
 
 
 _SIDES = (  # walked right, down, left, up
@@ -87,7 +90,7 @@ def masks_from_coco(
         )
 
 
-def _category(annotation: dict[str, Any], categories: dict[Any, str]) -> str:
+def _category(annotation: JsonObject, categories: dict[Any, str]) -> str:
     key = annotation.get("category_id")
     if not isinstance(key, (int, str)):
         return ""
@@ -95,7 +98,7 @@ def _category(annotation: dict[str, Any], categories: dict[Any, str]) -> str:
     return categories.get(key, texts.get(str(key), ""))
 
 
-def _labels_of(annotations: Sequence[dict[str, Any]]) -> Sequence[int]:
+def _labels_of(annotations: Sequence[JsonObject]) -> Sequence[int]:
     ids = [a.get("id") for a in annotations]
     small = [i for i in ids if isinstance(i, int) and 0 < i <= MAX_ID_AS_LABEL]
     return small if len(set(small)) == len(ids) else range(1, len(ids) + 1)
@@ -103,7 +106,7 @@ def _labels_of(annotations: Sequence[dict[str, Any]]) -> Sequence[int]:
 
 def mask_from_segmentation(
     segmentation: Any,
-    size: tuple[int, int] | None,
+    size: Size | None,
     where: str,
     warnings: list[str],
 ) -> np.ndarray | None:
@@ -167,7 +170,7 @@ def _corners(polygon: Any, where: str) -> np.ndarray:
 
 
 def rasterize_polygons(
-    polygons: Sequence[Sequence[float] | np.ndarray], size: tuple[int, int], where: str = "polygon"
+    polygons: Sequence[Sequence[float] | np.ndarray], size: Size, where: str = "polygon"
 ) -> np.ndarray:
     """Union of polygons [x0, y0, x1, y1, ...] -> mask (H, W) bool of the pixels whose centres lie
     inside. Raises InputError.
@@ -193,11 +196,11 @@ def polygons_from_mask(mask: np.ndarray) -> list[list[float]] | None:
 
 def coco_document(
     masks: Iterable[InstanceMask],
-    size: tuple[int, int],
+    size: Size,
     file_name: str,
     *,
     polygons: bool,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Describe masks of an image of ``size`` (H, W) as a COCO dictionary; masks with holes are run
     lengths in either case.
     """
@@ -208,7 +211,7 @@ def coco_document(
     for m in masks:
         x0, y0, x1, y1 = pixel_box(m.mask)
         shape = (polygons_from_mask(m.mask) if polygons else None) or encode_rle(m.mask)
-        entry: dict[str, Any] = {
+        entry: JsonObject = {
             "id": m.label,
             "image_id": 1,
             "category_id": category[m.name],
@@ -232,7 +235,7 @@ def coco_document(
 
 def _select(
     document: Any, name: str, image_name: str | None
-) -> tuple[dict[str, Any], list[dict[str, Any]], dict[Any, str]]:
+) -> tuple[JsonObject, list[JsonObject], dict[Any, str]]:
     if isinstance(document, list):
         document = {"annotations": document}
     if not isinstance(document, dict) or not isinstance(document.get("annotations"), list):
@@ -269,11 +272,11 @@ def _format_of(document: Any) -> str:
 
 
 def _of_image(
-    annotations: list[dict[str, Any]],
-    image: dict[str, Any],
-    images: list[dict[str, Any]],
+    annotations: list[JsonObject],
+    image: JsonObject,
+    images: list[JsonObject],
     name: str,
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     """The annotations of an image, whose id may be a number in one place and text in another."""
     key = _key_of(image)
     known = {_as_text(_key_of(other)) for other in images}
@@ -293,11 +296,11 @@ def _as_text(identifier: Any) -> str:
     return str(int(identifier) if is_whole else identifier)
 
 
-def _key_of(image: dict[str, Any]) -> Any:
+def _key_of(image: JsonObject) -> Any:
     return image.get("id", image.get("image_id"))
 
 
-def _image_size(image: dict[str, Any], name: str) -> tuple[int, int] | None:
+def _image_size(image: JsonObject, name: str) -> Size | None:
     height = image.get("height")
     width = image.get("width")
     if height is width is None:
@@ -315,9 +318,7 @@ def _is_side(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and value > 0
 
 
-def _image_by_name(
-    images: list[dict[str, Any]], name: str, image_name: str | None
-) -> dict[str, Any]:
+def _image_by_name(images: list[JsonObject], name: str, image_name: str | None) -> JsonObject:
     if image_name is None:
         raise InputError(
             f"{name}: has {len(images)} images; "
@@ -335,7 +336,7 @@ def _image_by_name(
     return found[0]
 
 
-def _name_before(image: dict[str, Any]) -> Any:
+def _name_before(image: JsonObject) -> Any:
     """What a picture was called before Roboflow gave it another name."""
     extra = image.get("extra")
     return extra.get("name") if isinstance(extra, dict) else None
@@ -349,7 +350,7 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
     while edges:
         first = point = next(iter(edges))
         heading = (edges[first][0] + 3) % 4
-        loop: list[tuple[int, int]] = []
+        loop: list[Corner] = []
         while not loop or point != first:
             choices = edges[point]
             # Where two pixels touch at a corner only, turning right keeps their loops apart.
@@ -366,13 +367,13 @@ def _outlines(mask: np.ndarray) -> Iterator[np.ndarray]:
         yield np.array(loop, np.float32)
 
 
-def _directed_edges(mask: np.ndarray) -> dict[tuple[int, int], list[int]]:
+def _directed_edges(mask: np.ndarray) -> dict[Corner, list[int]]:
     """Map each corner (x, y) to the directions, 0 right, 1 down, 2 left, 3 up, in which an edge
     with the object to its right leaves it.
     """
     height, width = mask.shape
     padded = np.pad(mask, 1)
-    edges: dict[tuple[int, int], list[int]] = {}
+    edges: dict[Corner, list[int]] = {}
     for direction, side in enumerate(_SIDES):
         dx, dy = side.outward
         neighbour = padded[1 + dy :, 1 + dx :][:height, :width]

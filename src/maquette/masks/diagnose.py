@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from maquette.geometry.boxes import pixel_box
+from maquette.geometry.boxes import PixelBox, pixel_box
 from maquette.photos.pixels import connected_parts
 from maquette.types import InstanceMask
 
@@ -32,7 +32,7 @@ class Diagnosis:
     name: str
     pixels: int
     share: float  # of the photo
-    box: tuple[int, int, int, int]  # x0, y0, x1, y1; x1 and y1 exclusive
+    box: PixelBox  # x0, y0, x1, y1; x1 and y1 exclusive
     # of "left", "top", "right", "bottom": where the object is cut off by the photo
     borders: tuple[str, ...]
     fragments: int  # 8-connected components, without specks

@@ -14,18 +14,16 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from maquette.errors import InputError
-from maquette.masks.labels import MAX_INSTANCES
+from maquette.masks.labels import MAX_INSTANCES, Masks
 from maquette.masks.propose import Click, PhotoMasks, Prompts, Rectangle, answers, check_clicks
 from maquette.masks.segment import ByColour, segment_alpha
-from maquette.photos.pixels import connected_parts
+from maquette.photos.pixels import Size, connected_parts, nearest_inside
 from maquette.types import InstanceMask
 
 SPECK_SHARE = 0.01  # of the object; smaller pieces are not parts of their own when it is split
 
-Masks = tuple[InstanceMask, ...]
 Points = Sequence[tuple[float, float]]
 
 
@@ -71,7 +69,7 @@ def click_on(
 
 def paint_stroke(
     masks: Masks,
-    size: tuple[int, int],
+    size: Size,
     points: Points,
     radius: float,
     label: int | None,
@@ -91,7 +89,7 @@ def paint_stroke(
 
 def paint_polygon(
     masks: Masks,
-    size: tuple[int, int],
+    size: Size,
     points: Points,
     label: int | None,
     *,
@@ -138,10 +136,9 @@ def split(masks: Masks, label: int, line: Points | None = None) -> Edited:
             said = "is not divided by this line; draw it across the whole object"
         raise InputError(f"label {label} {said}")
     parts.sort(key=lambda k: -areas[k])
-    seeds = np.isin(number, parts)
-    nearest = ndimage.distance_transform_edt(~seeds, return_distances=False, return_indices=True)
     # pixels of the cut and specks go to the nearest part
-    owner = np.where(whole.mask, number[tuple(nearest)], 0)
+    nearest = number[nearest_inside(np.isin(number, parts))]
+    owner = np.where(whole.mask, nearest, 0)
     kept = [m for m in masks if m.label != label]
     made = [InstanceMask(label, owner == parts[0], whole.name)]
     for k in parts[1:]:
@@ -215,7 +212,7 @@ def free_label(masks: Sequence[InstanceMask]) -> int:
     return next(label for label in range(1, len(masks) + 2) if label not in taken)
 
 
-def _along(size: tuple[int, int], points: Points, radius: float) -> np.ndarray:
+def _along(size: Size, points: Points, radius: float) -> np.ndarray:
     """Mark the pixels (H, W) bool whose centres are no farther than ``radius`` from a line through
     the points.
     """

@@ -37,8 +37,7 @@ def grabcut(
 
 def _refined(image: np.ndarray, state: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Decide a band along the outline of a coarse mask once more, at a finer scale."""
-    band = max(3, round(2.5 * max(state.shape) / COARSE_SIDE))
-    kernel = _disc(band)
+    kernel = _disc(max(3, round(2.5 * max(state.shape) / COARSE_SIDE)))
     binary = mask.astype(np.uint8)
     outside = cv2.dilate(binary, kernel) == 0
     inside = cv2.erode(binary, kernel, borderType=cv2.BORDER_REPLICATE) == 1

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from maquette.errors import InputError
-from maquette.types import InstanceMask
+from maquette.photos.pixels import Size, nearest_inside
+from maquette.types import InstanceMask, JsonObject
+
+Masks = tuple[InstanceMask, ...]
 
 MAX_INSTANCES = 255
 # PNG text chunk with labels, names and colours; other programs may drop it
@@ -44,7 +46,12 @@ class LabelPicture(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def painted(masks: Iterable[InstanceMask], size: tuple[int, int]) -> np.ndarray:
+def labels_in(labels: np.ndarray) -> np.ndarray:
+    """The labels of a label map, ascending, without 0 = background."""
+    return np.unique(labels[labels > 0])
+
+
+def painted(masks: Iterable[InstanceMask], size: Size) -> np.ndarray:
     """(H, W) int32 labels of masks of one size (H, W), 0 where there is none. Where masks overlap
     the smaller one wins, as it usually stands in front.
     """
@@ -97,7 +104,7 @@ def labels_from_colors(
     transparent: np.ndarray,
     lossy: bool,
     name: str,
-    table: list[dict[str, Any]] | None = None,
+    table: list[JsonObject] | None = None,
 ) -> LabelPicture:
     """Turn colours (H, W, 3) uint8 into labels in the order of their codes; ``transparent`` (H, W)
     bool is background, and black there.
@@ -130,7 +137,7 @@ def labels_from_colors(
     return LabelPicture(labels, names, warnings)
 
 
-def _instance_table(image: Image.Image) -> list[dict[str, Any]]:
+def _instance_table(image: Image.Image) -> list[JsonObject]:
     try:
         table = json.loads(image.info.get(TABLE_KEY, "[]"))
         return [
@@ -318,7 +325,4 @@ def _nearest_flat(
         match[distance < best] = k
         best = np.minimum(best, distance)
     sure = trusted & (best <= 2 * SAME_COLOR)[index]
-    rows, columns = ndimage.distance_transform_edt(
-        ~sure, return_distances=False, return_indices=True
-    )
-    return match[index][rows, columns]
+    return match[index][nearest_inside(sure)]

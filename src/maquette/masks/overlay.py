@@ -14,13 +14,14 @@ from PIL import Image, ImageDraw, ImageFont
 from maquette.geometry.boxes import pixel_box
 from maquette.types import InstanceMask
 
+Rgb = tuple[int, int, int]
 # golden ratio: consecutive hues are far apart however many there are
 _TURN = (math.sqrt(5) - 1) / 2
 _TONES = ((0.74, 0.17), (0.83, 0.15), (0.65, 0.20))  # lightness and chroma, in turn
 _TEXT_SUPERSAMPLING = 4
 
 
-def instance_color(label: int) -> tuple[int, int, int]:
+def instance_color(label: int) -> Rgb:
     """Return the sRGB colour of a label: evenly bright, neighbours in number far apart in hue
     (OKLCH; Ottosson 2020).
     """
@@ -52,7 +53,7 @@ def overlay(
     return _with_numbers(drawn, ordered) if numbers else drawn
 
 
-def _mixed(pixels: np.ndarray, color: tuple[int, int, int], opacity: float) -> np.ndarray:
+def _mixed(pixels: np.ndarray, color: Rgb, opacity: float) -> np.ndarray:
     return np.rint(pixels * (1.0 - opacity) + np.array(color) * opacity).astype(np.uint8)
 
 
@@ -82,7 +83,7 @@ def _with_numbers(drawn: np.ndarray, masks: Sequence[InstanceMask]) -> np.ndarra
     return np.array(picture)
 
 
-def _badge(text: str, color: tuple[int, int, int], size: float) -> Image.Image:
+def _badge(text: str, color: Rgb, size: float) -> Image.Image:
     """Draw a number on a rounded plate of the instance's colour with a white rim, RGBA."""
     scale = _TEXT_SUPERSAMPLING
     font = ImageFont.load_default(size * scale)
@@ -113,7 +114,7 @@ def _middle(mask: np.ndarray) -> tuple[float, float]:
     return x - 0.5 + x0, y - 0.5 + y0
 
 
-def _srgb_from_oklab(lightness: float, a: float, b: float) -> tuple[int, int, int]:
+def _srgb_from_oklab(lightness: float, a: float, b: float) -> Rgb:
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
     medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
     short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3

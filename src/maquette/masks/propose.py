@@ -14,11 +14,11 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import PixelBox
 from maquette.photos.pixels import Size, shown
 from maquette.types import InstanceMask
 
 Rectangle = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
-PixelBox = tuple[int, int, int, int]  # the same, x0 < x1 and y0 < y1
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class Click:
     y: float
     label: int
     positive: bool = True
+
+
+Clicks = Sequence[Click]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class PhotoMasks(Protocol):
         """(H, W) of the photo."""
         ...
 
-    def clicked(self, clicks: Sequence[Click], before: np.ndarray | None = None) -> np.ndarray:
+    def clicked(self, clicks: Clicks, before: np.ndarray | None = None) -> np.ndarray:
         """The one object that clicks mean, whatever their labels; ``before``: its mask so far,
         which they change. One click is positive, unless there is a mask.
         """
@@ -100,7 +103,7 @@ def answers(photo: PhotoMasks, prompts: Prompts) -> list[InstanceMask]:
     return [InstanceMask(label, mask) for label, mask in zip(labels, masks)]
 
 
-def clicks_for(label: int, clicks: Sequence[Click]) -> list[Click]:
+def clicks_for(label: int, clicks: Clicks) -> list[Click]:
     """Clicks that say something of one object: its own, those on the background for all, and those
     on others, which it does not have.
     """
@@ -110,7 +113,7 @@ def clicks_for(label: int, clicks: Sequence[Click]) -> list[Click]:
     return [*own, *background, *others]
 
 
-def check_clicks(clicks: Sequence[Click], size: Size) -> None:
+def check_clicks(clicks: Clicks, size: Size) -> None:
     """InputError when a click is outside of the photo (H, W)."""
     height, width = size
     for click in clicks:

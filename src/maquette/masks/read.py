@@ -28,10 +28,12 @@ from maquette.masks.arrays import (
 )
 from maquette.masks.documents import SUFFIXES as DOCUMENTS
 from maquette.masks.documents import Reading, masks_from_document, masks_from_file
-from maquette.masks.labels import MAX_INSTANCES, read_label_picture
+from maquette.masks.labels import MAX_INSTANCES, Masks, read_label_picture
 from maquette.photos.pixels import Size, resize_mask, shown
 from maquette.photos.read import describe_source, open_image, read_pages
-from maquette.types import InstanceMask
+from maquette.types import InstanceMask, StrPath, Which
+
+GivenNames = Mapping[int, str] | Sequence[str]  # by label, or in the order of the labels
 
 MOST_WARNINGS = 50
 STACK_AXES = 3  # of several masks in one array, at least
@@ -44,7 +46,7 @@ MaskSource = Any
 class MaskReading(NamedTuple):
     """Masks and what reading them had to put right."""
 
-    masks: tuple[InstanceMask, ...]
+    masks: Masks
     warnings: tuple[str, ...]
 
 
@@ -52,9 +54,9 @@ def read_masks(
     source: MaskSource,
     image_size: Size | None = None,
     *,
-    names: Mapping[int, str] | Sequence[str] | None = None,
+    names: GivenNames | None = None,
     image_name: str | None = None,
-) -> tuple[InstanceMask, ...]:
+) -> Masks:
     """Read instance masks, in ascending order of their labels; see ``load_masks``."""
     return load_masks(source, image_size, names=names, image_name=image_name).masks
 
@@ -64,7 +66,7 @@ def load_masks(
     image_size: Size | None = None,
     *,
     target_size: Size | None = None,
-    names: Mapping[int, str] | Sequence[str] | None = None,
+    names: GivenNames | None = None,
     image_name: str | None = None,
 ) -> MaskReading:
     """Read instance masks and report what had to be put right.
@@ -87,7 +89,7 @@ def _loaded(
     source: MaskSource,
     reading: Reading,
     target_size: Size | None,
-    names: Mapping[int, str] | Sequence[str] | None,
+    names: GivenNames | None,
 ) -> MaskReading:
     name = reading.name
     warnings = reading.warnings
@@ -122,7 +124,7 @@ def _shortened(warnings: Sequence[str]) -> tuple[str, ...]:
 
 def _instances(source: MaskSource, reading: Reading) -> Iterator[InstanceMask]:
     name = reading.name
-    if isinstance(source, (str, Path)):
+    if isinstance(source, StrPath):
         return _from_path(Path(source), reading)
     if isinstance(source, Image.Image):
         return _from_picture(open_image(source), name, reading.warnings)
@@ -138,7 +140,7 @@ def _instances(source: MaskSource, reading: Reading) -> Iterator[InstanceMask]:
     if isinstance(source, Sequence) and len(source) > 0:
         if all(isinstance(item, InstanceMask) for item in source):
             return iter(source)
-        if all(isinstance(item, (str, Path)) for item in source):
+        if all(isinstance(item, StrPath) for item in source):
             return _from_files([Path(item) for item in source])
         if all(isinstance(item, Mapping) for item in source):
             return masks_from_document(list(source), reading)
@@ -154,7 +156,9 @@ def _instances(source: MaskSource, reading: Reading) -> Iterator[InstanceMask]:
 def _from_path(path: Path, reading: Reading) -> Iterator[InstanceMask]:
     if path.is_dir():
         pictures = (f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
-        files = sorted((f for f in pictures if not f.name.startswith(".")), key=_natural)
+        files = sorted(
+            (f for f in pictures if not f.name.startswith(".")), key=lambda file: natural(file.stem)
+        )
         if not files:
             raise InputError(
                 f"{path}: the folder has no mask pictures; "
@@ -223,7 +227,7 @@ def _binary(image: Image.Image, path: Path) -> np.ndarray:
 def _from_mapping(source: Mapping[Any, Any], reading: Reading) -> Iterator[InstanceMask]:
     name = reading.name
     for k, (key, mask) in enumerate(source.items(), start=1):
-        if isinstance(mask, (str, Path)):
+        if isinstance(mask, StrPath):
             plane = _binary_picture(checked_file(mask, "a mask picture"))
         else:
             plane = binary_plane(mask, name)
@@ -250,7 +254,7 @@ def _fitted(
     return replace(instance, mask=resize_mask(instance.mask, target_size))
 
 
-def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
+def _check_result(masks: Masks, name: str) -> None:
     if not masks:
         raise InputError(f"{name}: has no object: all masks are empty; mark at least one")
     first = masks[0]
@@ -266,9 +270,7 @@ def _check_result(masks: tuple[InstanceMask, ...], name: str) -> None:
         )
 
 
-def _renamed(
-    masks: tuple[InstanceMask, ...], names: Mapping[int, str] | Sequence[str] | None
-) -> tuple[InstanceMask, ...]:
+def _renamed(masks: Masks, names: GivenNames | None) -> Masks:
     if names is None:
         return masks
     if not isinstance(names, Mapping):
@@ -287,8 +289,9 @@ def _renamed(
     return tuple(replace(m, name=names.get(m.label, m.name)) for m in masks)
 
 
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    parts = filter(None, re.split(r"(\d+)", path.stem.lower()))
+def natural(stem: str) -> list[tuple[int, int | str]]:
+    """A key that sorts 2 before 10."""
+    parts = filter(None, re.split(r"(\d+)", stem.lower()))
     return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
 
 
@@ -296,9 +299,7 @@ def _called(name: str) -> str:
     return f" ({name})" if name else ""
 
 
-def select_masks(
-    masks: Iterable[InstanceMask], only: Iterable[int | str]
-) -> tuple[InstanceMask, ...]:
+def select_masks(masks: Iterable[InstanceMask], only: Iterable[Which]) -> Masks:
     """Keep the masks whose label or name is in ``only``; InputError names what there is when
     something is unknown.
     """

@@ -9,16 +9,16 @@ groups of 5 bits, low group first, each as one printable character from code 48 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.photos.pixels import shown
+from maquette.photos.pixels import Size, shown
+from maquette.types import JsonObject
 
 
 def decode_rle(
-    counts: str | bytes | Sequence[int], size: tuple[int, int], where: str = "run lengths"
+    counts: str | bytes | Sequence[int], size: Size, where: str = "run lengths"
 ) -> np.ndarray:
     """Decode plain or compressed counts to a mask (H, W) bool. Raises InputError when they do not
     fill ``size`` exactly.
@@ -43,7 +43,7 @@ def decode_rle(
     return columns.T.copy()
 
 
-def encode_rle(mask: np.ndarray) -> dict[str, Any]:
+def encode_rle(mask: np.ndarray) -> JsonObject:
     """Encode a mask (H, W) bool as ``{"size": [H, W], "counts": compressed string}``."""
     flat = mask.T.ravel()
     starts = np.flatnonzero(np.diff(flat)) + 1

@@ -4,17 +4,16 @@ background. One of the proposers that ``propose`` describes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.geometry.boxes import pixel_box
+from maquette.geometry.boxes import PixelBox, pixel_box
 from maquette.masks.background import foreground_of_plain_background
 from maquette.masks.grabcut import grabcut
-from maquette.masks.propose import Click, MaskProposer, PixelBox, Prompts, answers
+from maquette.masks.propose import Click, Clicks, MaskProposer, Prompts, answers
 from maquette.masks.regions import clicked_region
 from maquette.photos.pixels import (
     Size,
@@ -44,7 +43,7 @@ class ByColour:
         """(H, W)."""
         return self.image.shape[:2]
 
-    def clicked(self, clicks: Sequence[Click], before: np.ndarray | None = None) -> np.ndarray:
+    def clicked(self, clicks: Clicks, before: np.ndarray | None = None) -> np.ndarray:
         """The object around clicks: first the region with the sharpest outline, from which GrabCut
         then learns the colours; of a mask, the pieces that are clicked change.
         """
@@ -86,7 +85,7 @@ def _cut_out(
     image: np.ndarray,
     state: np.ndarray,
     box: PixelBox,
-    keep: Sequence[Click] = (),
+    keep: Clicks = (),
 ) -> np.ndarray:
     """Run GrabCut in a box and its surroundings -> (H, W) bool, with the parts that are clicked."""
     x0, y0, x1, y1 = box
@@ -101,7 +100,7 @@ def _cut_out(
     return found
 
 
-def _clicked(image: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+def _clicked(image: np.ndarray, clicks: Clicks) -> np.ndarray:
     """Cut out the object (H, W) bool of clicks."""
     own = [c for c in clicks if c.positive]
     negative = [c for c in clicks if not c.positive]
@@ -115,7 +114,7 @@ def _clicked(image: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
     return _cut_out(image, state, pixel_box(state != cv2.GC_BGD), own)
 
 
-def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Clicks) -> np.ndarray:
     """Change a mask (H, W) bool where the clicks say so: a positive one adds what it stands on, a
     negative one takes it away.
 
@@ -137,7 +136,7 @@ def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Sequence[Cli
     return (mask | _touched(found & ~mask, pluses)) & ~_touched(mask & ~found, minuses)
 
 
-def _region_of(image: np.ndarray, own: Sequence[Click], others: Sequence[Click]) -> np.ndarray:
+def _region_of(image: np.ndarray, own: Clicks, others: Clicks) -> np.ndarray:
     """The region (H, W) bool that clicks mean, apart from what others mean; empty without any."""
     size = image.shape[:2]
     if not own:
@@ -154,7 +153,7 @@ def _region_of(image: np.ndarray, own: Sequence[Click], others: Sequence[Click])
     return resize_mask(region, size)
 
 
-def _dots(clicks: Sequence[Click], size: Size) -> np.ndarray:
+def _dots(clicks: Clicks, size: Size) -> np.ndarray:
     """Mark the pixels (H, W) bool around clicks, which are taken at their word."""
     canvas = np.zeros(size, np.uint8)
     radius = max(2, max(size) // 120)

@@ -16,9 +16,9 @@ from maquette.errors import InputError, OutputError
 from maquette.masks.annotations.labelme import labelme_document
 from maquette.masks.coco import coco_document
 from maquette.masks.labels import TABLE_KEY, hex_color, painted
-from maquette.masks.overlay import instance_color
+from maquette.masks.overlay import Rgb, instance_color
 from maquette.output import atomic_folder, atomic_write, refuse_overwrite
-from maquette.types import InstanceMask
+from maquette.types import InstanceMask, StrPath
 
 _SUFFIXES = {  # of the forms; of those that share one, the first is the default
     "label": ".png",
@@ -34,7 +34,7 @@ FORMS = tuple(_SUFFIXES)
 
 def write_masks(
     masks: Sequence[InstanceMask],
-    path: str | Path,
+    path: StrPath,
     form: str | None = None,
     *,
     overwrite: bool = False,
@@ -136,8 +136,8 @@ def _write_picture(masks: Sequence[InstanceMask], path: Path, *, colored: bool) 
         image.save(temporary, format="PNG", pnginfo=text)
 
 
-def _distinct_colors(labels: Sequence[int]) -> dict[int, tuple[int, int, int]]:
-    colors: dict[int, tuple[int, int, int]] = {}
+def _distinct_colors(labels: Sequence[int]) -> dict[int, Rgb]:
+    colors: dict[int, Rgb] = {}
     for label in labels:
         color = instance_color(label)
         while color in colors.values():  # two labels rounded to one colour: the nearest free blue

@@ -28,7 +28,7 @@ from maquette.stages.decode import ObjectVolume
 from maquette.stages.lift import Models
 from maquette.stages.perceive import Perception
 from maquette.stages.sample import Sampling
-from maquette.types import Failure
+from maquette.types import Failure, JsonObject, StrPath
 
 __all__ = [
     "EmbeddedMethod",
@@ -99,7 +99,7 @@ class Watch:
     # an object that was made has moved; what ``make`` gives for its label holds in the end
     moved: Callable[[PlacedMesh], None] = ignore
     # what the method decides itself, such as its prompt; joins the options in provenance
-    decided: Callable[[dict[str, Any]], None] = ignore
+    decided: Callable[[JsonObject], None] = ignore
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Weights(Protocol):
     def has(self, kind: str) -> bool:
         """Whether the weights of an embedded kind are here."""
 
-    def provenance(self, kinds: Iterable[str]) -> dict[str, Any]:
+    def provenance(self, kinds: Iterable[str]) -> JsonObject:
         """Name of the weights and sha256 of their files, for scene.json."""
 
 
@@ -146,7 +146,7 @@ class OpenMethod:
     # one object anew, from the state that it left
     remake: Callable[[Perception, int, State, Wishes], ObjectVolume | PlacedMesh]
     # what the networks took, for provenance
-    report: Callable[[], dict[str, Any]] = dict
+    report: Callable[[], JsonObject] = dict
 
 
 @runtime_checkable
@@ -169,7 +169,7 @@ class Method(Protocol):
     def tuned(self) -> Callable[..., Method] | None:
         """Options of its own (and ``fit``) by name -> the method with these; None = it has none."""
 
-    def load(self, weights: str | Path | None, device: torch.device) -> Weights:
+    def load(self, weights: StrPath | None, device: torch.device) -> Weights:
         """Find and check its weights in a folder, by default where they were installed. Raises
         CheckpointError.
         """
@@ -236,7 +236,7 @@ class EmbeddedMethod(Generic[N]):
     # folder of a text-to-image pipeline that takes the place of the embedded one
     painter: str | None = None
 
-    def load(self, weights: str | Path | None, device: torch.device) -> ModelSet:
+    def load(self, weights: StrPath | None, device: torch.device) -> ModelSet:
         """The weights in a folder, by default the embedded ones. Raises CheckpointError."""
         kinds = (PERCEPTION, *self.kinds)
         if self.painter is None:

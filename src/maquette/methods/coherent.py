@@ -120,7 +120,7 @@ def camera_sight(camera: Camera, boxes: np.ndarray, surfaces: np.ndarray) -> Sig
     scene frame.
     """
     count = len(boxes)
-    focal = float(camera.intrinsics[0, 0] / max(camera.width, camera.height))
+    focal = float(camera.focal / max(camera.size))
     depth = max(float(project(camera, np.zeros(3))[1]), 1e-3)
     pose = torch.from_numpy(camera.world_from_camera).float()
     return Sight(
@@ -197,8 +197,7 @@ def imagine_coherent(
     unseen = torch.ones(count, dtype=torch.bool)
     sight = camera_sight(camera, nothing, nothing).unseen(unseen).to(models.device)
     tokens = models.generator.config.picture.tokens + 1  # the cues are one more
-    width = models.scene.config.context_width
-    context = torch.zeros(count, tokens, width, device=models.device)
+    context = torch.zeros(count, tokens, models.scene.config.context_width, device=models.device)
     noise = _noise(models, labels, replace(sampling, temperature=1.0))
     made = models.scene.sample(context, (count,), noise, sampling.steps)
     return volumes_of(models, made, sight, labels, sampling.seed)

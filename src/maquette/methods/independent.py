@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from maquette.errors import present
+from maquette.geometry.boxes import longest_side
 from maquette.methods.base import EmbeddedMethod, Made, Models, Sampling, Watch
 from maquette.stages.crop import ZOOM_MARGIN, box_cube
 from maquette.stages.perceive import Perception
@@ -39,7 +40,7 @@ def front_cube(visible: np.ndarray) -> np.ndarray:
     the room left in depth is behind it.
     """
     cube = box_cube([visible])
-    margin = (ZOOM_MARGIN - 1) / 2 * float((visible[1] - visible[0]).max())
+    margin = (ZOOM_MARGIN - 1) / 2 * longest_side(visible)
     front = visible[1, 2] + margin  # the camera looks along -Z
     cube[2, 3] = front - cube[0, 0] / 2
     return cube

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar, NoReturn, Protocol
 
 import numpy as np
@@ -42,7 +41,7 @@ from maquette.stages.colour import project_colours
 from maquette.stages.frame import BACKGROUND_DEPTH
 from maquette.stages.perceive import Perception
 from maquette.stages.viewpoint import normalising, place_alone, placed, scene_frame
-from maquette.types import Camera, Failure, Instance, SceneInput
+from maquette.types import Camera, Failure, Instance, SceneInput, StrPath
 
 EMPTY = "the model left its cube empty; try another seed"
 CELLS = 256  # along the side of the grid on which a field is asked
@@ -67,7 +66,7 @@ class PublishedMethod:
     optional: ClassVar[tuple[str, ...]] = ()
     tuned: ClassVar[Callable[..., Method] | None] = None
 
-    def load(self, weights: str | Path | None, device: torch.device) -> PublishedSet:
+    def load(self, weights: StrPath | None, device: torch.device) -> PublishedSet:
         """The release in a folder, by default where it was fetched to, and the embedded weights of
         perception. Raises CheckpointError.
         """

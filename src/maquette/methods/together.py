@@ -28,6 +28,7 @@ from maquette.models.image_encoder import GeometryNet
 from maquette.models.multi_instance import MultiInstanceGenerator
 from maquette.models.volume_vae import VolumeVAE
 from maquette.nn.attention import SceneContext
+from maquette.types import JsonObject
 
 # what of a network takes rows and gives rows: its tensors begin with the number of rows
 _OF_ROWS: dict[type[nn.Module], tuple[str, ...]] = {
@@ -65,7 +66,7 @@ class SharedWeights:
         """See ``Weights``."""
         return self.own.has(kind)
 
-    def provenance(self, kinds: Iterable[str]) -> dict[str, Any]:
+    def provenance(self, kinds: Iterable[str]) -> JsonObject:
         """See ``Weights``."""
         return self.own.provenance(kinds)
 

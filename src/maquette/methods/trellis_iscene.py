@@ -74,16 +74,14 @@ def make_trellis_iscene(
         for label, own, noise, tokens in zip(labels, cells[::slots], noises[::slots], context[:, 0])
         if len(own)
     }
-    seeds = dict.fromkeys(labels, wishes.seed)
-    yield from later_stages(networks, active, seeds, second, progress)
+    yield from later_stages(networks, active, dict.fromkeys(labels, wishes.seed), second, progress)
 
 
 def stage_sampling(config: Mapping[str, object], wishes: Wishes) -> TrellisSampling:
     """A sampler of pipeline.json with I-Scene's steps and strength, and what the user
     wants changed.
     """
-    release = replace(sampling_from_config(config), steps=STEPS, strength=STRENGTH)
-    return adjusted(release, wishes)
+    return adjusted(replace(sampling_from_config(config), steps=STEPS, strength=STRENGTH), wishes)
 
 
 def _encode(networks: Networks, given: SceneInput, progress: Progress) -> Tensor:

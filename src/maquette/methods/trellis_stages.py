@@ -83,8 +83,7 @@ def later_stages(
                 yield Failure(label, "structure", EMPTY)
             else:
                 voxels = voxels_of(active[label].cells, decoder.config.resolution, networks.device)
-                mesh = _decoded(decoder, latents[label], voxels)
-                yield upright(label, seed, mesh, **form)
+                yield upright(label, seed, _decoded(decoder, latents[label], voxels), **form)
     progress("mesh", 1.0)
 
 

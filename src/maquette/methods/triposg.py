@@ -18,6 +18,7 @@ from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
 from maquette.flow.trellis import levels
 from maquette.framing.crops import Framing, frame, framing_from_config
+from maquette.geometry.boxes import pixel_box
 from maquette.methods.base import Progress, UprightMesh, Wishes
 from maquette.methods.published import PublishedMethod, field_meshes, in_parts, upright
 from maquette.models.vecset_flow import VecSetFlow
@@ -77,10 +78,8 @@ def on_white(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(S, S, 3) uint8 square around an object of a photo (H, W, 3) with mask (H, W) bool, white
     elsewhere.
     """
-    rows = np.flatnonzero(mask.any(1))
-    columns = np.flatnonzero(mask.any(0))
-    across = slice(columns[0], columns[-1] + 1)
-    box = (slice(rows[0], rows[-1] + 1), across)
+    x0, y0, x1, y1 = pixel_box(mask)
+    box = (slice(y0, y1), slice(x0, x1))
     inside = np.where(mask[box][..., None], image[box], np.uint8(255))
     longer = max(inside.shape[:2])
     side = longer + 2 * int(MARGIN * longer)

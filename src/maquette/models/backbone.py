@@ -145,5 +145,4 @@ class Backbone(nn.Module):
         """(B, 3, S, S) -> what is added at each level of the encoder."""
         layers = zip(self.norms, self.let_in, self.trunk(colours))
         *maps, fourth, last = (let_in(norm(found)) for norm, let_in, found in layers)
-        size = fourth.shape[-2:]
-        return [*maps, fourth + F.interpolate(last, size=size, mode="bilinear")]
+        return [*maps, fourth + F.interpolate(last, size=fourth.shape[-2:], mode="bilinear")]

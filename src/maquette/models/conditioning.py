@@ -20,6 +20,7 @@ from maquette.geometry.cameras import (
     view_centric_rotation,
 )
 from maquette.geometry.transforms import similarity
+from maquette.photos.pixels import scaled_size
 from maquette.types import Camera
 
 
@@ -49,7 +50,7 @@ def letterbox(image: np.ndarray, labels: np.ndarray, size: int) -> Picture:
     columns = np.clip(x.astype(int), 0, width - 1)
     sampled = np.where(inside, labels[np.ix_(rows, columns)], 0).astype(np.int32)
     square = _fitted(image, scale, offset, size)
-    return Picture(_signed(square) * inside[..., None], sampled, inside, scale, offset)
+    return Picture(signed(square) * inside[..., None], sampled, inside, scale, offset)
 
 
 def _fitted(
@@ -61,7 +62,7 @@ def _fitted(
     """A photo (H, W, 3) uint8 in a square (S, S, 3), its edge going on outside of it."""
     height, width = image.shape[:2]
     if scale < 1:  # area-average first: warpAffine alone would alias
-        smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
+        smaller = scaled_size((width, height), scale)
         image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
     fit = np.zeros((2, 3))
     for axis, (full, now) in enumerate(((width, image.shape[1]), (height, image.shape[0]))):
@@ -76,7 +77,7 @@ def _within(places: np.ndarray, limit: int) -> np.ndarray:
     return (places >= 0) & (places < limit)
 
 
-def _signed(colours: np.ndarray) -> np.ndarray:
+def signed(colours: np.ndarray) -> np.ndarray:
     """Bytes as float32 in [-1, 1]."""
     return colours.astype(np.float32) / 127.5 - 1.0
 
@@ -147,8 +148,8 @@ def cut_square(
     """
     left, top, side = window
     height, width = labels.shape
-    ys, rows = _overlap(top, side, height)
-    xs, columns = _overlap(left, side, width)
+    ys, rows = overlap(top, side, height)
+    xs, columns = overlap(left, side, width)
     missing = (rows.start, side - rows.stop, columns.start, side - columns.stop)
     part = cv2.copyMakeBorder(image[ys, xs], *missing, cv2.BORDER_REPLICATE)
     steps = (np.arange(size) + 0.5) * side / size
@@ -160,7 +161,7 @@ def cut_square(
     return Cut(window, _resampled(part, size), shown, inside, pixels)
 
 
-def _overlap(start: int, span: int, limit: int) -> tuple[slice, slice]:
+def overlap(start: int, span: int, limit: int) -> tuple[slice, slice]:
     """Where a window from ``start`` and a photo of ``limit`` pixels overlap: in the photo, and in
     the window.
     """
@@ -171,8 +172,7 @@ def _overlap(start: int, span: int, limit: int) -> tuple[slice, slice]:
 
 def _resampled(square: np.ndarray, size: int) -> np.ndarray:
     """A square picture (P, P, ...) of another size: area-averaged when it becomes smaller."""
-    smaller = square.shape[0] > size
-    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if square.shape[0] > size else cv2.INTER_LINEAR
     return cv2.resize(square, (size, size), interpolation=how)
 
 
@@ -181,7 +181,7 @@ def close_look(cut: Cut, label: int) -> np.ndarray:
     outlines, inside the photo, own mask.
     """
     planes = [cut.labels > 0, outlines(cut.labels), cut.inside, cut.labels == label]
-    return _with_planes(_signed(cut.colours) * cut.inside[..., None], planes)
+    return _with_planes(signed(cut.colours) * cut.inside[..., None], planes)
 
 
 def instance_crop(
@@ -204,12 +204,12 @@ def instance_crop(
     left = int(np.floor((x0 + x1) / 2 - side / 2))
     top = int(np.floor((y0 + y1) / 2 - side / 2))
     span = int(np.ceil(side)) + 1
-    ys, rows = _overlap(top, span, labels.shape[0])
-    xs, columns = _overlap(left, span, labels.shape[1])
+    ys, rows = overlap(top, span, labels.shape[0])
+    xs, columns = overlap(left, span, labels.shape[1])
     mask = own[ys, xs].astype(np.float32)
     window = np.zeros((span, span, 5), np.float32)
     seen = window[rows, columns]
-    seen[..., :3] = _signed(image[ys, xs]) * mask[..., None]
+    seen[..., :3] = signed(image[ys, xs]) * mask[..., None]
     seen[..., 3] = mask
     seen[..., 4] = (labels[ys, xs] > 0) * (1.0 - mask)
     colours = _resampled(window[..., :3], size)
@@ -224,10 +224,10 @@ def camera_parameters(camera: Camera) -> np.ndarray:
     picture side spans there. A picture shows that ratio well, and focal and distance each on its
     own badly.
     """
-    longer = max(camera.width, camera.height)
+    longer = max(camera.size)
     pixel, depth = project(camera, np.zeros(3))
-    centre = (pixel - np.array([camera.width, camera.height]) / 2) / longer
-    focal = camera.intrinsics[0, 0] / longer
+    centre = (pixel - np.array(camera.size) / 2) / longer
+    focal = camera.focal / longer
     numbers = [pitch_of(camera), np.log(focal), *centre, np.log(depth / focal)]
     return np.array(numbers, np.float32)
 

@@ -9,6 +9,7 @@ more in a window of its own (relief.py).
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -150,7 +151,7 @@ class GeometryNet(nn.Module):
         w = config.widths
         fine = w[0]
         coarse = w[-1]
-        pairs = list(zip(w[:-1], w[1:]))
+        pairs = list(itertools.pairwise(w))
         self.stem = nn.Conv2d(config.channels, fine, 4, stride=2, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.encode = nn.ModuleList(ResBlock2d(width, width) for width in w)
@@ -228,8 +229,7 @@ class GeometryNet(nn.Module):
         if self.layout is not None and labels is not None:
             count = int(labels.max()) if count is None else count
             if count:
-                points = lift_points(depth, camera)
-                boxes = self.layout(h, tokens, points, camera, labels, count)
+                boxes = self.layout(h, tokens, lift_points(depth, camera), camera, labels, count)
         latitude = None
         if self.latitude is not None:
             side = picture.shape[-1] // 2 ** len(self.config.widths)
@@ -258,8 +258,7 @@ class GeometryNet(nn.Module):
         stem = self.stem(flat) + closer(seen.flatten(0, 1))
         h, _ = self._features(stem, flat[:, :3])
         normal = unit(F.pixel_shuffle(self.dense(h), 2)[:, 1:].float())
-        relief = present(self.relief, "close look")
-        finer = F.pixel_shuffle(relief(h), 2).float()[:, 0]
+        finer = F.pixel_shuffle(present(self.relief, "close look")(h), 2).float()[:, 0]
         batch = coarse.shape[:2]
         return {
             "relief": centred(coarse + finer.unflatten(0, batch), windows.own),

@@ -251,6 +251,5 @@ def _pooled(masks: Tensor, fine: Tensor) -> Tensor:
 
 def _pooled_tokens(masks: Tensor, tokens: Tensor) -> Tensor:
     """(B, N, C) mean of coarse tokens (B, T, C) over masks (B, N, H, W)."""
-    side = round(tokens.shape[1] ** 0.5)
-    share = F.adaptive_avg_pool2d(masks, side).flatten(2)
+    share = F.adaptive_avg_pool2d(masks, round(tokens.shape[1] ** 0.5)).flatten(2)
     return share @ tokens / share.sum(-1, keepdim=True).clamp(min=1e-6)

@@ -9,6 +9,7 @@ Shapes: B pictures, H x W pixels, h x w patches.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from maquette.models.vision import VisionConfig, VisionTransformer, normalise_colours
 from maquette.nn.blocks import to_grid
+from maquette.photos.pixels import Size
 
 TOKENS = 3600  # patches of a picture, about; the published range ends here
 FITTED = 64  # points along each side that tell focal length and shift
@@ -123,7 +125,7 @@ class _Encoder(nn.Module):
             nn.Conv2d(c.vision.width, c.features, 1) for _ in c.layers
         )
 
-    def forward(self, image: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, grid: Size) -> tuple[Tensor, Tensor]:
         """Grid of tokens (B, C, h, w), and the class token (B, width)."""
         patch = self.backbone.config.patch
         size = (grid[0] * patch, grid[1] * patch)
@@ -147,7 +149,7 @@ class MoGe(nn.Module):
         self.points_head = Pyramid(c.points_head)
         self.mask_head = Pyramid(c.mask_head)
         steps: list[nn.Module] = []
-        for into, out in zip(c.scale_head[:-1], c.scale_head[1:]):
+        for into, out in itertools.pairwise(c.scale_head):
             steps += [nn.Linear(into, out), nn.ReLU()]
         self.scale_head = nn.Sequential(*steps[:-1])
 
@@ -172,11 +174,11 @@ class MoGe(nn.Module):
         return Pointmap(mapped, mask[:, 0].sigmoid(), scale)
 
 
-def _on_pixels(plane: Tensor, size: tuple[int, int]) -> Tensor:
+def _on_pixels(plane: Tensor, size: Size) -> Tensor:
     return F.interpolate(plane, size, mode="bilinear")
 
 
-def view_plane(size: tuple[int, int], aspect: float) -> Tensor:
+def view_plane(size: Size, aspect: float) -> Tensor:
     """(2, H, W) x and y of pixel centres from the middle, over half the diagonal of a picture of
     this aspect.
     """

@@ -68,10 +68,8 @@ def coarse_relief(
     grid = torch.stack(places, dim=-1).flatten(0, 1)
     mine = labels[:, None] == windows.labels[..., None, None]
     mine = mine.flatten(0, 1).float()  # (B K, S, S)
-    depths = depth.float().repeat_interleave(count, dim=0)
-    both = torch.stack([depths * mine, mine], dim=1)
-    sampled = F.grid_sample(both, grid, padding_mode="zeros", align_corners=False)
-    summed, weight = sampled.unbind(1)
+    both = torch.stack([depth.float().repeat_interleave(count, dim=0) * mine, mine], dim=1)
+    summed, weight = F.grid_sample(both, grid, padding_mode="zeros", align_corners=False).unbind(1)
     known = (weight > 0.05) & windows.own.flatten(0, 1)
     mean = torch.where(known, summed / weight.clamp(min=0.05), 0.0)
     relief = centred(mean, known).unflatten(0, windows.labels.shape)

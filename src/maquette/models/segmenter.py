@@ -12,6 +12,7 @@ training pictures to photographs better than what colours and shapes mean.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from maquette.models.backbone import GROUPS, STAGES, Trunk
 from maquette.nn.blocks import ResBlock2d, TransformerBlock, to_grid, to_tokens
 from maquette.nn.layers import Layers, repeated
+from maquette.photos.pixels import Size
 
 PROMPTS = 4  # planes: positive clicks, negative clicks, inside the box, the mask before
 NEAR = 0.04  # of the window's side: how far around it a click is felt
@@ -58,7 +60,7 @@ class Everything(NamedTuple):
     middle: Tensor  # (B, 2, S / 2, S / 2) way to the middle of that object, shares of the side
 
 
-def click_plane(points: Tensor, size: tuple[int, int]) -> Tensor:
+def click_plane(points: Tensor, size: Size) -> Tensor:
     """(H, W) how near the nearest click is, 1 on it and falling to 0; 0 without clicks.
 
     points: (N, 2) x and y in shares of the window's sides.
@@ -72,7 +74,7 @@ def click_plane(points: Tensor, size: tuple[int, int]) -> Tensor:
     return near.amax(0) if len(points) else torch.zeros(size)
 
 
-def box_plane(corners: Sequence[float], size: tuple[int, int]) -> Tensor:
+def box_plane(corners: Sequence[float], size: Size) -> Tensor:
     """(H, W) 1 inside of a box x0, y0, x1, y1 in shares of the window's sides, 0 outside."""
     height, width = size
     x0, y0, x1, y1 = corners
@@ -151,11 +153,10 @@ class SegmenterNet(nn.Module):
         self.levels: Layers[Level] = Layers()
         for channels, width in zip(seen, widths):
             self.levels.append(Level(channels, width, compares=channels != seen[0]))
-        norm = nn.GroupNorm(GROUPS, deepest)
-        self.deepest = nn.Sequential(norm, nn.Conv2d(deepest, coarse, 1))
+        self.deepest = nn.Sequential(nn.GroupNorm(GROUPS, deepest), nn.Conv2d(deepest, coarse, 1))
         self.blocks = repeated(config.blocks, TransformerBlock, coarse, config.heads)
         self.quality = nn.Sequential(nn.LayerNorm(coarse), nn.Linear(coarse, 1))
-        pairs = list(zip(widths[:-1], widths[1:]))
+        pairs = list(itertools.pairwise(widths))
         self.up = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for narrow, wide in pairs)
         self.draw = nn.ModuleList(ResBlock2d(narrow, narrow) for narrow, _ in pairs)
         fine = widths[0]
@@ -199,6 +200,5 @@ class SegmenterNet(nn.Module):
         h = to_grid(tokens, size)
         steps = list(zip(finer, self.up, self.draw))
         for level, up, draw in reversed(steps):
-            enlarged = F.interpolate(up(h), scale_factor=2.0, mode="bilinear")
-            h = draw(level + enlarged)
+            h = draw(level + F.interpolate(up(h), scale_factor=2.0, mode="bilinear"))
         return h, tokens

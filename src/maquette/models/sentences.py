@@ -13,11 +13,13 @@ behind, and in between nothing is said.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from maquette.geometry.boxes import longest_side
 from maquette.models.nouns import NOUNS, OBJECT, synonyms
@@ -187,13 +189,18 @@ def are_close(a: Thing, b: Thing) -> bool:
 # ---- sentences
 
 
-def name_of(thing: Thing, rng: np.random.Generator, count: int = 1) -> str:
+def name_of(thing: Thing, rng: Generator, count: int = 1) -> str:
     """Such as "a red chair", now and then without its colour or its noun; "two red chairs"."""
     noun = thing.noun if rng.random() >= 0.06 else OBJECT
     colour = thing.colour if rng.random() >= 0.15 else ""
     words = f"{colour} {noun}".strip()
     if count > 1:
         return f"{COUNTS[count - 2]} {plural(words)}"
+    return with_article(words)
+
+
+def with_article(words: str) -> str:
+    """``a chair``, ``an armchair``."""
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
@@ -208,7 +215,7 @@ def plural(words: str) -> str:
     return f"{words}es" if words.endswith(("s", "x", "ch", "sh")) else f"{words}s"
 
 
-def caption(things: Sequence[Thing], eye: np.ndarray, rng: np.random.Generator) -> str:
+def caption(things: Sequence[Thing], eye: np.ndarray, rng: Generator) -> str:
     """A sentence about one to four things seen from ``eye`` (3,): every thing is named, some of the
     relations are said.
     """
@@ -223,7 +230,7 @@ def caption(things: Sequence[Thing], eye: np.ndarray, rng: np.random.Generator) 
         return name_of(one, rng, len(things))
     order = [things[int(k)] for k in rng.permutation(len(things))]
     said = name_of(order[0], rng)
-    for before, thing in zip(order, order[1:]):
+    for before, thing in itertools.pairwise(order):
         # Each further thing is put in relation to the one before it: "a cup on a table behind a
         # chair".
         found = relation(before, thing, eye)

@@ -9,6 +9,7 @@ samples, M coarse cells, C width.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,7 @@ class SLatFlow(nn.Module):
         self.input_blocks: Layers[SparseResBlock] = Layers()
         self.out_blocks: Layers[SparseResBlock] = Layers()
         widths = [*c.io_widths, c.width]
-        for width, coarser in zip(widths, widths[1:]):
+        for width, coarser in itertools.pairwise(widths):
             same = [SparseResBlock(width, width, c.width) for _ in range(c.io_blocks - 1)]
             self.input_blocks.extend([*same, SparseResBlock(width, coarser, c.width)])
         sizes = (c.width, c.context_width, c.heads, c.mlp_ratio)
@@ -78,7 +79,7 @@ class SLatFlow(nn.Module):
         self.blocks = repeated(c.blocks, ModulatedCrossBlock, *sizes, *switches)
         joined = 2 if c.skips else 1
         widths.reverse()
-        for coarser, width in zip(widths, widths[1:]):
+        for coarser, width in itertools.pairwise(widths):
             for before in [coarser, *[width] * (c.io_blocks - 1)]:
                 self.out_blocks.append(SparseResBlock(before * joined, width, c.width))
         self.out_layer = nn.Linear(c.io_widths[0], c.channels)

@@ -64,8 +64,7 @@ def sample_structure(
     def passes(parts: Parts) -> Velocity:
         return structure_pass(network, context, parts, savings, plans)
 
-    start = noise.to(context.device, torch.float32)
-    return _sample(passes, start, sampling, savings, trace)
+    return _sample(passes, noise.to(context.device, torch.float32), sampling, savings, trace)
 
 
 @torch.no_grad()
@@ -103,8 +102,7 @@ def sample_latents(
     def passes(parts: Parts) -> Velocity:
         return _latent_pass(stage.flow, voxels, context, parts, savings)
 
-    start = noise.to(context.device, torch.float32)
-    found = _sample(passes, start, sampling, savings, trace)
+    found = _sample(passes, noise.to(context.device, torch.float32), sampling, savings, trace)
     return found * stage.deviation.to(found) + stage.mean.to(found)
 
 

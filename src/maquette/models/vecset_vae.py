@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor, nn
 
 from maquette.nn.attention import Context
@@ -164,7 +164,7 @@ class VecSetVAE(nn.Module):
 def sample_queries(
     surface: Tensor,
     count: int,
-    rng: np.random.Generator,
+    rng: Generator,
     first: int = 0,
 ) -> Tensor:
     """(B, count, 6) evenly spread points of surfaces (B, N, 6): a random subset four times as

@@ -92,10 +92,10 @@ def _whole_words(tokens: Sequence[str]) -> tuple[str, ...]:
         return tuple(token.lower() for token in tokens)
     ends = [token.endswith("</w>") or token.startswith("<") for token in tokens]
     starts = [True, *ends[:-1]]
-    words = []
-    for token, start, end in zip(tokens, starts, ends):
-        words.append(token.lower().removesuffix("</w>") if start and end else "")
-    return tuple(words)
+    return tuple(
+        token.lower().removesuffix("</w>") if start and end else ""
+        for token, start, end in zip(tokens, starts, ends)
+    )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ from torch import Tensor, nn
 
 from maquette.nn.devices import sent
 
+Tokens = Float[Tensor, "B L C"]
+Heads = Float[Tensor, "B H L D"]
+
 # One gain per head and channel, or one per channel shared by all heads; None = no norm.
 QKNorm = Literal["head", "shared"]
 # Query, key, value (B, H, L, D) -> (B, H, L, D).
@@ -30,11 +33,11 @@ SHORT = 128  # keys; see ``attend``
 
 
 def attend(
-    query_BHLD: Float[Tensor, "B H L D"],
+    query_BHLD: Heads,
     keys_BHLD: Sequence[Float[Tensor, "B H _ D"]],
     values_BHLD: Sequence[Float[Tensor, "B H _ D"]],
     seen: Bool[Tensor, "#B #H #L M"] | None = None,
-) -> Float[Tensor, "B H L D"]:
+) -> Heads:
     """softmax(Q [K_1; K_2; ...]^T / sqrt(D)) [V_1; V_2; ...] -> (B, H, L, D). The groups may differ
     in length.
 
@@ -65,7 +68,7 @@ def split_heads(
     return projected.unflatten(-1, (parts, heads, -1)).unbind(2)
 
 
-def merge_heads(x_BHLD: Float[Tensor, "B H L D"]) -> Float[Tensor, "B L H*D"]:
+def merge_heads(x_BHLD: Heads) -> Float[Tensor, "B L H*D"]:
     """(B, H, L, D) -> (B, L, C)."""
     return x_BHLD.transpose(1, 2).flatten(2)
 
@@ -93,7 +96,7 @@ class ExternalKeys(nn.Module):
         self.ext_gate = nn.Parameter(torch.zeros(sources, heads)) if gate else None
         self.k_type_bias = nn.Parameter(torch.zeros(sources, heads, head_width)) if bias else None
 
-    def forward(self, source: int, key_BHLD: Float[Tensor, "B H L D"]) -> Float[Tensor, "B H L D"]:
+    def forward(self, source: int, key_BHLD: Heads) -> Heads:
         """The keys as the queries of another sequence see them; same shape and dtype."""
         if self.k_type_bias is not None:
             shift = self.scale * self.k_type_bias[source].float().tanh()
@@ -135,11 +138,11 @@ class SceneContext:
 
     def __call__(
         self,
-        query: Float[Tensor, "B H L D"],
-        key: Float[Tensor, "B H L D"],
-        value: Float[Tensor, "B H L D"],
+        query: Heads,
+        key: Heads,
+        value: Heads,
         external: ExternalKeys | None = None,
-    ) -> Float[Tensor, "B H L D"]:
+    ) -> Heads:
         """Attention of all sequences."""
         if not len(self.rows):
             return attend(query, [key], [value])
@@ -171,11 +174,11 @@ class Joint:
 
     def __call__(
         self,
-        query: Float[Tensor, "B H L D"],
-        key: Float[Tensor, "B H L D"],
-        value: Float[Tensor, "B H L D"],
+        query: Heads,
+        key: Heads,
+        value: Heads,
         external: ExternalKeys | None = None,
-    ) -> Float[Tensor, "B H L D"]:
+    ) -> Heads:
         """Attention of all sequences."""
         if len(set(self.groups)) == 1:
             return _attend_jointly(query, key, value, self.groups[0])
@@ -184,9 +187,7 @@ class Joint:
         return torch.cat([_attend_jointly(*part) for part in parts])
 
 
-def join_sequences(
-    x_BHLD: Float[Tensor, "B H L D"], size: int
-) -> Float[Tensor, "B//{size} H {size}*L D"]:
+def join_sequences(x_BHLD: Heads, size: int) -> Float[Tensor, "B//{size} H {size}*L D"]:
     """(B, H, L, D) -> (B / size, H, size L, D): the tokens of consecutive sequences in one row; a
     view of projected tokens.
     """
@@ -261,9 +262,7 @@ class SelfAttention(nn.Module):
         # Set by networks that gate the keys of other sequences.
         self.external: ExternalKeys | None = None
 
-    def forward(
-        self, x_BLC: Float[Tensor, "B L C"], plan: AttentionPlan | None = None
-    ) -> Float[Tensor, "B L C"]:
+    def forward(self, x_BLC: Tokens, plan: AttentionPlan | None = None) -> Tokens:
         """Tokens that have looked at the others."""
         query, key, value = split_heads(self.to_qkv(x_BLC), self.heads, 3)
         query = self.q_rms_norm(query).transpose(1, 2)
@@ -310,7 +309,7 @@ class CrossProjections(nn.Module):
         self.k_rms_norm = _head_norm(qk_norm, heads, width // heads)
         self.to_out = nn.Linear(width, width)
 
-    def query(self, x_BLC: Float[Tensor, "B L C"]) -> Float[Tensor, "B H L D"]:
+    def query(self, x_BLC: Tokens) -> Heads:
         """Queries of tokens."""
         (query,) = split_heads(self.to_q(x_BLC), self.heads, 1)
         return self.q_rms_norm(query).transpose(1, 2)
@@ -343,7 +342,7 @@ class CrossAttention(CrossProjections):
         return Context(None if context_BMC is None else self.keys_values(context_BMC), constant)
 
     def forward(
-        self, x_BLC: Float[Tensor, "B L C"], context: Float[Tensor, "B M context"] | Context
+        self, x_BLC: Tokens, context: Float[Tensor, "B M context"] | Context
     ) -> Float[Tensor, "B _ C"]:
         """(B, L, C) and context tokens (B, M, context width) or a prepared context -> (B, L, C), or
         (B, 1, C) if it is constant.

@@ -15,7 +15,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maquette.errors import present
-from maquette.nn.attention import AttentionPlan, Context, CrossAttention, QKNorm, SelfAttention
+from maquette.nn.attention import (
+    AttentionPlan,
+    Context,
+    CrossAttention,
+    QKNorm,
+    SelfAttention,
+    Tokens,
+)
 from maquette.nn.layers import Layers, zero_init
 
 
@@ -53,7 +60,7 @@ class FeedForward(nn.Module):
             nn.Linear(width, hidden), activation_module(activation), nn.Linear(hidden, width)
         )
 
-    def forward(self, x_BLC: Float[Tensor, "B L C"]) -> Float[Tensor, "B L C"]:
+    def forward(self, x_BLC: Tokens) -> Tokens:
         """Each token for itself."""
         return self.mlp(x_BLC)
 
@@ -99,9 +106,7 @@ class TransformerBlock(nn.Module):
         self.scale1 = nn.Parameter(torch.ones(width)) if layer_scale else None
         self.scale2 = nn.Parameter(torch.ones(width)) if layer_scale else None
 
-    def forward(
-        self, x_BLC: Float[Tensor, "B L C"], plan: AttentionPlan | None = None
-    ) -> Float[Tensor, "B L C"]:
+    def forward(self, x_BLC: Tokens, plan: AttentionPlan | None = None) -> Tokens:
         """``plan`` as in SelfAttention."""
         x_BLC = x_BLC + _scaled(self.scale1, self.attn(self.norm1(x_BLC), plan))
         return x_BLC + _scaled(self.scale2, self.mlp(self.norm2(x_BLC)))
@@ -153,11 +158,11 @@ class ModulatedCrossBlock(nn.Module):
 
     def forward(
         self,
-        x_BLC: Float[Tensor, "B L C"],
+        x_BLC: Tokens,
         modulation: Float[Tensor, "#B 6*C"],
         context: Float[Tensor, "B M context"] | Context,
         plan: AttentionPlan | None = None,
-    ) -> Float[Tensor, "B L C"]:
+    ) -> Tokens:
         """``context`` as in CrossAttention; ``plan`` as in SelfAttention."""
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, None].chunk(6, dim=-1)
         x_BLC = x_BLC + gate1 * self.self_attn(self.norm1(x_BLC) * (1 + scale1) + shift1, plan)
@@ -213,11 +218,11 @@ class VectorSetBlock(nn.Module):
 
     def forward(
         self,
-        x_BLC: Float[Tensor, "B L C"],
+        x_BLC: Tokens,
         contexts: Sequence[Float[Tensor, "B _ _"] | Context] = (),
         plan: AttentionPlan | None = None,
-        skipped: Float[Tensor, "B L C"] | None = None,
-    ) -> Float[Tensor, "B L C"]:
+        skipped: Tokens | None = None,
+    ) -> Tokens:
         """``contexts`` one for each cross-attention, tokens or prepared; ``skipped`` the earlier
         block's output.
         """
@@ -327,12 +332,12 @@ def depth_to_space(
     return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
-def to_tokens(grid: Float[Tensor, "B C *cells"]) -> Float[Tensor, "B L C"]:
+def to_tokens(grid: Float[Tensor, "B C *cells"]) -> Tokens:
     """One token for each cell, in row order."""
     return grid.flatten(2).transpose(1, 2)
 
 
-def to_grid(tokens: Float[Tensor, "B L C"], size: Sequence[int]) -> Float[Tensor, "B C *size"]:
+def to_grid(tokens: Tokens, size: Sequence[int]) -> Float[Tensor, "B C *size"]:
     """The inverse of ``to_tokens``."""
     return tokens.transpose(1, 2).unflatten(2, tuple(size))
 

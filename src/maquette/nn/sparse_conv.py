@@ -20,6 +20,8 @@ from maquette.nn.blocks import LayerNorm
 from maquette.nn.layers import of_kind
 from maquette.nn.sparse import CENTRE, OFFSETS, Chunk, Voxels, downsample, upsample
 
+Features = Float[Tensor, "N _"]  # a row for each cell
+
 # Output cells whose sums stay in the cache of a CPU core; accelerators take all at once.
 CHUNK = 4096
 
@@ -154,7 +156,7 @@ class SparseConv3d(nn.Module):
         super().__init__()
         self.conv = Kernel(channels_in, channels, 3)
 
-    def forward(self, x_NC: Float[Tensor, "N _"], voxels: Voxels) -> Float[Tensor, "N _"]:
+    def forward(self, x_NC: Features, voxels: Voxels) -> Features:
         """(N, C_in) -> (N, C_out)."""
         return convolve(x_NC, self.conv.weight, self.conv.bias, voxels)
 
@@ -190,7 +192,7 @@ class SparsePointwise(nn.Module):
         super().__init__()
         self.conv = Kernel(channels_in, channels, 1)
 
-    def forward(self, x_NC: Float[Tensor, "N _"]) -> Float[Tensor, "N _"]:
+    def forward(self, x_NC: Features) -> Features:
         """(N, C_in) -> (N, C_out)."""
         return torch.addmm(self.conv.bias, x_NC, self.conv.weight.reshape(x_NC.shape[1], -1))
 
@@ -221,10 +223,10 @@ class SparseResBlock(nn.Module):
 
     def forward(
         self,
-        x_NC: Float[Tensor, "N _"],
+        x_NC: Features,
         modulation: Float[Tensor, "B _"],
         voxels: Voxels,
-    ) -> Float[Tensor, "N _"]:
+    ) -> Features:
         """(N, C_in) -> (N, C_out)."""
         h = self.conv1(F.silu(self.norm1(x_NC)), voxels)
         return self._finish(h, modulation, voxels) + self.skip_connection(x_NC)
@@ -294,7 +296,7 @@ class SubdivideBlock(nn.Module):
 
     def forward(
         self,
-        x_NC: Float[Tensor, "N _"],
+        x_NC: Features,
         voxels: Voxels,
         shortcut: bool = True,
     ) -> Float[Tensor, "8*N _"]:

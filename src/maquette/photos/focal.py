@@ -106,8 +106,7 @@ def _believed(ratio: float, source: str) -> tuple[Focal | None, str]:
 def _pixels_per_millimetre(told: dict[int, float]) -> float:
     """Of the sensor, as EXIF data tell it."""
     resolution = max(told[_BASE.FocalPlaneXResolution], told[_BASE.FocalPlaneYResolution])
-    unit = int(told[_BASE.FocalPlaneResolutionUnit])
-    return resolution / _MILLIMETRES.get(unit, 25.4)
+    return resolution / _MILLIMETRES.get(int(told[_BASE.FocalPlaneResolutionUnit]), 25.4)
 
 
 def _number(value: object) -> float:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy import ndimage
+
+from maquette.geometry.boxes import PixelBox
 
 WORKING_SIDE = 2048  # pixels; more detail than any model here can use
 # relative; masks made on a reduced copy of the photo differ by the rounding of its sides
@@ -23,7 +26,7 @@ def shown(size: Size) -> str:
 
 def cut(
     picture: np.ndarray,
-    box: tuple[int, int, int, int],
+    box: PixelBox,
     fill: float | tuple[float, ...] = 0,
 ) -> np.ndarray:
     """The part of a picture (H, W, ...) inside a box, which may reach beyond it: there lies
@@ -50,13 +53,32 @@ def connected_parts(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray
     return number, stats[:, cv2.CC_STAT_AREA]
 
 
+def iou_of(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two bool arrays, 0 when both are empty."""
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 0.0
+
+
+def nearest_inside(inside: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of every cell of a mask the index of the nearest cell inside, an array per axis."""
+    outside = ~inside
+    return tuple(
+        ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
+    )
+
+
 def working_size(size: Size, max_side: int = WORKING_SIDE) -> Size:
     """Return (H, W) reduced so that no side is above ``max_side``; unchanged when it is not."""
     scale = max_side / max(size)
     if scale >= 1:
         return size[0], size[1]
-    height, width = (max(1, round(side * scale)) for side in size)
-    return height, width
+    return scaled_size(size, scale)
+
+
+def scaled_size(size: Size, scale: float) -> Size:
+    """Whole sides that are so many times as long, at least a pixel each."""
+    first, second = (max(1, round(side * scale)) for side in size)
+    return first, second
 
 
 def reduced(picture: np.ndarray, size: Size) -> np.ndarray:

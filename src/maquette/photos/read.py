@@ -22,13 +22,13 @@ from maquette.containers import checked_file
 from maquette.errors import InputError, contained
 from maquette.photos.focal import focal_of
 from maquette.photos.pixels import shown
-from maquette.types import Focal
+from maquette.types import Focal, StrPath
 
 MIN_SIDE = 32  # pixels; below, an object is a handful of pixels
 MAX_PIXELS = 100 * 10**6  # of a picture in memory; "8K" photos have 33 million
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 
-ImageSource = str | Path | np.ndarray | Image.Image
+ImageSource = StrPath | np.ndarray | Image.Image
 
 # What Pillow raises on damaged metadata, which is no reason to refuse sound pixels.
 _METADATA_ERRORS = (
@@ -110,7 +110,7 @@ def read_photo(source: ImageSource) -> Photo:
     return Photo(rgb if alpha is None else _on_white(rgb, alpha), alpha, focal, doubt)
 
 
-def open_image(source: str | Path | Image.Image) -> Image.Image:
+def open_image(source: StrPath | Image.Image) -> Image.Image:
     """Open and decode in the file's own mode, turned upright by its EXIF orientation; ``format`` is
     kept. Raises InputError.
     """
@@ -119,7 +119,7 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
     return read_pages(source, most=1)[0]
 
 
-def read_pages(source: str | Path, most: int | None = None) -> list[Image.Image]:
+def read_pages(source: StrPath, most: int | None = None) -> list[Image.Image]:
     """Open and decode a file as ``open_image`` does: every page of a TIFF, every frame of an
     animation, but not more than ``most``. Raises InputError.
     """
@@ -204,7 +204,7 @@ def _unidentified(path: Path) -> str:
 
 def describe_source(source: object) -> str:
     """Name a source for messages: its path, or what it is in memory."""
-    if isinstance(source, (str, Path)):
+    if isinstance(source, StrPath):
         return str(source)
     if isinstance(source, Image.Image):
         return getattr(source, "filename", "") or "the image in memory"

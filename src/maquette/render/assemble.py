@@ -12,6 +12,7 @@ import trimesh
 from trimesh.visual.color import ColorVisuals
 from trimesh.visual.texture import TextureVisuals
 
+from maquette.geometry.connectivity import sums_at
 from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import transform_points, unit_vectors
 from maquette.types import Instance
@@ -92,6 +93,5 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """
     normals = doubled_normals(vertices.astype(np.float64), faces)
     corners = faces.ravel()
-    of_corners = np.repeat(normals, 3, axis=0).T
-    summed = np.stack([np.bincount(corners, part, len(vertices)) for part in of_corners], axis=1)
+    summed = sums_at(corners, np.repeat(normals, 3, axis=0), len(vertices))
     return unit_vectors(summed).astype(np.float32)

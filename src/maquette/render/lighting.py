@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ def studio_lighting(azimuth: float = 0.0) -> Lighting:
     )
 
 
-def random_lighting(rng: np.random.Generator) -> Lighting:
+def random_lighting(rng: Generator) -> Lighting:
     """Light for a training view: sun or lamp anywhere above, warm to cool, hard to soft, bright to
     dim.
     """
@@ -73,7 +74,7 @@ def random_lighting(rng: np.random.Generator) -> Lighting:
     return Lighting(direction, key, sky, ground, shadow, softness, occlusion, specular, gloss)
 
 
-def _nearly_grey(rng: np.random.Generator) -> np.ndarray:
+def _nearly_grey(rng: Generator) -> np.ndarray:
     """(3,) factors about 1."""
     return 1.0 + 0.06 * rng.standard_normal(3)
 

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maquette.render.rasterize import NEAR, draw, pixel_from_world
-from maquette.render.vectors import compiled, inlined
+from maquette.render.rasterize import NEAR, draw, picked, pixel_from_world, span_of
+from maquette.render.vectors import compiled, inlined, row_of
 from maquette.types import Camera
 
 TIE = 1e-6  # pixels
@@ -61,10 +61,9 @@ def find_outlines(
     homogeneous = np.zeros((len(vertices), 3))
     for number in range(count):
         chosen = np.flatnonzero(in_front & (layer == number)).astype(np.int32)
-        drawn = draw(vertices, faces[chosen], matrix, camera.width, camera.height)
+        drawn = draw(vertices, faces[chosen], matrix, *camera.size)
         inverse_depth[number], local, homogeneous = drawn
-        # -1, nothing, reads the appended last element
-        face[number] = np.append(chosen, np.int32(-1))[local]
+        face[number] = picked(chosen, local)
     with np.errstate(divide="ignore", invalid="ignore"):
         screen = homogeneous[:, :2] / homogeneous[:, 2:]
     ends = _no_ends(shape)
@@ -72,8 +71,7 @@ def find_outlines(
     pixels, axis, code = _pairs(face, inverse_depth, faces, screen, ends)
     owner, corner = np.divmod(code, 3)
     ends_of_edge = [faces[owner, corner], faces[owner, (corner + 1) % 3]]
-    edge = np.stack(ends_of_edge, axis=1).astype(np.int64)
-    return Outlines(face, pixels, axis, edge)
+    return Outlines(face, pixels, axis, np.stack(ends_of_edge, axis=1).astype(np.int64))
 
 
 class _IntervalEnds(NamedTuple):
@@ -159,23 +157,6 @@ def _gaps(end, places):
 
 
 @inlined
-def _lines_of(
-    face,
-    screen,
-    across,
-    lines,
-):
-    """Range of the lines that a face may touch, whose coordinate across them is ``across``."""
-    a = screen[face[0], across]
-    b = screen[face[1], across]
-    c = screen[face[2], across]
-    lowest = min(a, min(b, c))
-    highest = max(a, max(b, c))
-    first = int(min(max(lowest - 0.5, 0.0) + 0.999999, lines + 0.0))
-    return first, int(min(max(highest + 0.5, 0.0), lines + 0.0))
-
-
-@inlined
 def _pixel(axis, line, place):
     """Row and column of a place on a line."""
     return (line, place) if axis == 0 else (place, line)
@@ -196,7 +177,7 @@ def _crossings(
         number = layer[f]
         for axis in range(2):
             lines, places = _pixel(axis, size[0], size[1])
-            first, last = _lines_of(faces[f], screen, 1 - axis, lines)
+            first, last = span_of(screen, 1 - axis, row_of(faces, f), lines)
             for line in range(first, last):
                 low, low_edge, high, high_edge = _ends(f, line + 0.5, axis, faces, screen)
                 if low_edge < 0:

@@ -17,6 +17,7 @@ from maquette.errors import InputError
 from maquette.geometry.cameras import azimuth_of, intrinsics_from_fov, look_at, resized
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.masks.overlay import instance_color
+from maquette.photos.pixels import scaled_size
 from maquette.render.assemble import SceneMesh, assemble, vertex_normals
 from maquette.render.lighting import Lighting, dome, studio_lighting
 from maquette.render.overlay import fit_photo, mask_overlay
@@ -77,7 +78,7 @@ def render_scene(
     """
     scene = scene.visible()
     camera = scene.camera if camera is None else camera
-    width, height = size or (camera.width, camera.height)
+    width, height = size or camera.size
     return _render(_stage(scene), resized(camera, width, height), supersample, lighting)
 
 
@@ -129,9 +130,7 @@ def preview(scene: Scene, tile_height: int = 320) -> np.ndarray:
     """
     scene = scene.visible()
     stage = _stage(scene, SHEET_DIRECTIONS)
-    aspect = float(np.clip(scene.camera.width / scene.camera.height, 0.75, 1.6))
-    width = round(aspect * tile_height)
-    height = tile_height
+    width, height = _tile_size(scene.camera, tile_height)
     front = -azimuth_of(scene.camera)
     azimuths = [front + np.deg2rad(turn) for _, turn in TURNS]
     cameras = orbit_cameras(stage.mesh.vertices, azimuths, width, height)
@@ -144,8 +143,7 @@ def preview(scene: Scene, tile_height: int = 320) -> np.ndarray:
     ]
     if scene.around:
         columns += len(tiles) == columns
-        instances = (*scene.instances, *scene.around)
-        around = _stage(replace(scene, instances=instances), SHEET_DIRECTIONS)
+        around = _stage(replace(scene, instances=scene.everything), SHEET_DIRECTIONS)
         (above,) = orbit_cameras(around.mesh.vertices, [front], width, height, ABOVE)
         tiles.append(("with what is around", _tile(around, same)))
         turned.append(("the same from above", _tile(around, above)))
@@ -166,9 +164,7 @@ def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarra
             f"{len(scenes)} scenes{'' if first is None else ', the first without its photo'}; "
             "expected at least one, made from a photo"
         )
-    aspect = float(np.clip(first.camera.width / first.camera.height, 0.75, 1.6))
-    width = round(aspect * tile_height)
-    height = tile_height
+    width, height = _tile_size(first.camera, tile_height)
     above, below = ([tile] for tile in _input_tiles(first.input, width, height))
     for name, scene in scenes.items():
         stage = _stage(scene.visible())
@@ -190,6 +186,11 @@ def _stage(scene: Scene, directions: int = 64) -> _Stage:
     return _Stage(mesh, vertex_normals(mesh.vertices, mesh.faces), ground, sky)
 
 
+def _tile_size(camera: Camera, height: int) -> tuple[int, int]:
+    aspect = float(np.clip(camera.width / camera.height, 0.75, 1.6))
+    return round(aspect * height), height
+
+
 def _tile(stage: _Stage, camera: Camera) -> Image.Image:
     return Image.fromarray(_render(stage, camera, SHEET_SUPERSAMPLE))
 
@@ -208,7 +209,7 @@ def _render(
         mesh.vertices, mesh.faces, large, vertex_colors=mesh.colors, vertex_normals=stage.normals
     )
     buffers = replace(buffers, albedo=textured(buffers, mesh, large))
-    backdrop = _backdrop(large.width, large.height)
+    backdrop = _backdrop(*large.size)
     if camera.position[1] > stage.ground_height:
         # A floor whose lit colour is the backdrop's: only the shadows on it show.
         distance = np.linalg.norm(lighting.direction)
@@ -224,8 +225,7 @@ def _render(
         supersampled=supersample > 1,
         background=backdrop,
     )
-    size = (camera.width, camera.height)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    return np.asarray(Image.fromarray(image).resize(camera.size, Image.Resampling.BOX))
 
 
 @lru_cache(maxsize=1)  # all views of a sheet have the same
@@ -250,8 +250,7 @@ def _fitted(
     into_height: int,
 ) -> tuple[int, int]:
     """Size (width, height) of a picture scaled to fit into a frame."""
-    scale = min(into_width / width, into_height / height)
-    return max(1, round(scale * width)), max(1, round(scale * height))
+    return scaled_size((width, height), min(into_width / width, into_height / height))
 
 
 def _filling(camera: Camera, width: int, height: int) -> Camera:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maquette.errors import InputError
+from maquette.geometry.transforms import VerticesAndFaces
 from maquette.render.vectors import (
     affine,
     compiled,
@@ -68,9 +69,7 @@ def rasterize(
     vertices, faces = checked_mesh(vertices, faces)
     colors = _rows(vertex_colors, len(vertices), np.uint8, "vertex_colors")
     normals = _rows(vertex_normals, len(vertices), np.float32, "vertex_normals")
-    inverse_depth, face, homogeneous = draw(
-        vertices, faces, pixel_from_world(camera), camera.width, camera.height
-    )
+    inverse_depth, face, homogeneous = draw(vertices, faces, pixel_from_world(camera), *camera.size)
     eye = np.ascontiguousarray(camera.position, dtype=np.float64)
     normal, albedo = np.zeros((2, *face.shape, 3), np.float32)
     _resolve(face, homogeneous, vertices, faces, eye, colors, normals, normal, albedo)
@@ -113,7 +112,7 @@ def pixel_from_world(camera: Camera) -> np.ndarray:
     return np.ascontiguousarray(camera.intrinsics @ camera.camera_from_world[:3])
 
 
-def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> VerticesAndFaces:
     """Return the arrays as contiguous float32 (V, 3) and int32 (F, 3); InputError when they would
     read outside of memory.
     """
@@ -176,7 +175,7 @@ def centres_between(
 
 
 @inlined
-def _span(
+def span_of(
     screen,
     axis,
     corners,
@@ -219,10 +218,10 @@ def _draw(
         top = 0
         bottom = height
         if in_front == 3:
-            left, right = _span(screen, 0, (i, j, k), width)
+            left, right = span_of(screen, 0, (i, j, k), width)
             if left >= right:
                 continue
-            top, bottom = _span(screen, 1, (i, j, k), height)
+            top, bottom = span_of(screen, 1, (i, j, k), height)
         bounds = (left, right, top, bottom)
         corners = (row_of(homogeneous, i), row_of(homogeneous, j), row_of(homogeneous, k))
         _fill(f, corners, bounds, inverse_depth, face_of)
@@ -266,7 +265,7 @@ def _fill(
 
 
 @inlined
-def corner_weight(
+def _corner_weight(
     x,
     y,
     b,
@@ -278,6 +277,36 @@ def corner_weight(
     normal_x = by * cz - bz * cy
     normal_y = bz * cx - bx * cz
     return x * normal_x + y * normal_y + bx * cy - by * cx
+
+
+@inlined
+def corner_weights(
+    homogeneous,
+    face,
+    x,
+    y,
+):
+    """Shares of a face's corners at a place of the picture, in perspective."""
+    i, j, k = face
+    a = row_of(homogeneous, i)
+    b = row_of(homogeneous, j)
+    c = row_of(homogeneous, k)
+    at_a = _corner_weight(x, y, b, c)
+    at_b = _corner_weight(x, y, c, a)
+    at_c = _corner_weight(x, y, a, b)
+    return over((at_a, at_b, at_c), at_a + at_b + at_c)
+
+
+@inlined
+def between_corners(
+    values,
+    axis,
+    face,
+    weights,
+):
+    """A value between the corners of a face."""
+    i, j, k = face
+    return dot(weights, (values[i, axis], values[j, axis], values[k, axis]))
 
 
 @inlined
@@ -344,19 +373,10 @@ def _resolve(
                 continue
             face = row_of(faces, f)
             i, j, k = face
-            x = column + 0.5
-            y = row + 0.5
-            a = row_of(homogeneous, i)
-            b = row_of(homogeneous, j)
-            c = row_of(homogeneous, k)
-            at_a = corner_weight(x, y, b, c)
-            at_b = corner_weight(x, y, c, a)
-            at_c = corner_weight(x, y, a, b)
-            weights = over((at_a, at_b, at_c), at_a + at_b + at_c)
+            weights = corner_weights(homogeneous, face, column + 0.5, row + 0.5)
             for channel in range(3):
                 if len(colors):
-                    corners = (colors[i, channel], colors[j, channel], colors[k, channel])
-                    mixed = dot(weights, corners) / 255.0
+                    mixed = between_corners(colors, channel, face, weights) / 255.0
                     albedo[row, column, channel] = min(max(mixed, 0.0), 1.0)
                 else:
                     albedo[row, column, channel] = 1.0

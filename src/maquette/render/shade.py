@@ -8,6 +8,7 @@ the view.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -41,18 +42,13 @@ def with_ground(
     ``albedo`` (3,) or (H, W, 3), sRGB-encoded in 0..1. Ground pixels keep face and instance -1.
     """
     shape = buffers.normal.shape
-    laid = RenderBuffers(*(field.copy() for field in _fields(buffers)))
+    laid = dataclasses.astuple(buffers)  # copies of the arrays
     # height gained per depth, linear in the pixel
     rise = camera.world_from_camera[1, :3] @ np.linalg.inv(camera.intrinsics)
     paint = np.ascontiguousarray(np.broadcast_to(np.asarray(albedo, np.float32), shape))
     plane = (*rise, height - camera.position[1], reach)
-    _lay(plane, paint, _fields(laid))
-    return laid
-
-
-def _fields(buffers: RenderBuffers) -> tuple[np.ndarray, ...]:
-    """What a pixel has: depth, face, normal, albedo, instance."""
-    return buffers.depth, buffers.face, buffers.normal, buffers.albedo, buffers.instance
+    _lay(plane, paint, laid)
+    return RenderBuffers(*laid)
 
 
 @compiled
@@ -150,7 +146,7 @@ def surface_points(buffers: RenderBuffers, camera: Camera) -> np.ndarray:
     """World points (H * W, 3) float32 of all pixels; the camera's own position where there is
     nothing.
     """
-    world_from_pixel = camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)
+    world_from_pixel = camera.rotation @ np.linalg.inv(camera.intrinsics)
     placed = np.column_stack([world_from_pixel, camera.position])
     points = np.empty((buffers.depth.size, 3), np.float32)
     _unproject(buffers.depth, placed, points)

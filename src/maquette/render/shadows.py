@@ -15,6 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from maquette.geometry.boxes import bounding_box
 from maquette.render.rasterize import checked_mesh, draw
 from maquette.render.vectors import affine, compiled, dot, inlined, row_of
 
@@ -47,7 +48,7 @@ def shadow_maps(
     vertices, faces = checked_mesh(vertices, faces)
     bounds = np.zeros((2, 3))
     if len(vertices):
-        bounds = np.array([vertices.min(0), vertices.max(0)], np.float64)
+        bounds = bounding_box(vertices).astype(np.float64)
     centre = bounds.mean(0)
     radius = 0.5 * math.dist(*bounds) + 1e-6
     focal = RADIUS_SHARE * resolution * SUN_DISTANCE

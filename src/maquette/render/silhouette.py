@@ -13,8 +13,9 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.geometry.cameras import resized
+from maquette.photos.pixels import iou_of
 from maquette.render.assemble import assemble
-from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
+from maquette.render.rasterize import checked_mesh, draw, picked, pixel_from_world
 from maquette.types import Camera, Instance, InstanceMask, Scene
 
 
@@ -39,7 +40,7 @@ def instance_silhouettes(
     face = _visible_faces(mesh.vertices, mesh.faces, camera)
     # face -1, nothing, reads the appended last elements
     labels = np.array([i.label for i in instances] + [0], np.int32)
-    return labels[np.append(mesh.face_instance, np.int32(-1))[face]]
+    return labels[picked(mesh.face_instance, face)]
 
 
 def silhouettes_alone(
@@ -58,7 +59,7 @@ def silhouette_iou(label_map: np.ndarray, masks: Sequence[InstanceMask]) -> dict
     """IoU of every mask (H, W) with the pixels of its label in ``label_map`` (H, W); 0 when the
     label does not appear.
     """
-    return {m.label: _iou(label_map == m.label, _same_size(m, label_map.shape)) for m in masks}
+    return {m.label: iou_of(label_map == m.label, _same_size(m, label_map.shape)) for m in masks}
 
 
 def silhouette_scores(
@@ -94,7 +95,7 @@ def _at_size(
     camera: Camera, masks: Sequence[InstanceMask], size: int
 ) -> tuple[Camera, list[InstanceMask]]:
     """Camera and masks at ``size`` pixels along the longer side, or the camera's own, if less."""
-    scale = min(1.0, size / max(camera.width, camera.height))
+    scale = min(1.0, size / max(camera.size))
     width = max(1, round(scale * camera.width))
     height = max(1, round(scale * camera.height))
     small = [InstanceMask(m.label, resample_mask(m.mask, width, height), m.name) for m in masks]
@@ -117,14 +118,14 @@ def _alone_iou(
     for m in masks:
         if m.label in silhouettes:
             counts = covered - m.mask == 0
-            scores[m.label] = _iou(silhouettes[m.label] & counts, m.mask & counts)
+            scores[m.label] = iou_of(silhouettes[m.label] & counts, m.mask & counts)
     return scores
 
 
 def _visible_faces(vertices: np.ndarray, faces: np.ndarray, camera: Camera) -> np.ndarray:
     """(H, W) number of the nearest face, -1 where there is none."""
     vertices, faces = checked_mesh(vertices, faces)
-    return draw(vertices, faces, pixel_from_world(camera), camera.width, camera.height)[1]
+    return draw(vertices, faces, pixel_from_world(camera), *camera.size)[1]
 
 
 def _instances_and_camera(
@@ -146,9 +147,3 @@ def _same_size(mask: InstanceMask, shape: tuple[int, ...]) -> np.ndarray:
             "one size"
         )
     return mask.mask
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two masks, 0 when both are empty."""
-    union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 0.0

@@ -90,7 +90,7 @@ def soft_render(
         layer = _checked_layers(face_instance, len(triangles))
     outlines = find_outlines(points, triangles, camera, layer, int(layer.max(initial=0)) + 1)
     layers = _layers(vertices, torch.from_numpy(triangles).long(), colours, camera, outlines)
-    focal = math.sqrt(camera.intrinsics[0, 0] * camera.intrinsics[1, 1])
+    focal = math.sqrt(camera.focal * camera.intrinsics[1, 1])
     visible = _visible_share(layers, (order_sharpness or sharpness) * focal)
     seen = layers * visible[..., None]  # (N, H, W, 5)
     colour, depth, alpha = (part.squeeze(-1) for part in seen.sum(0).split([3, 1, 1], dim=-1))

@@ -11,12 +11,13 @@ import numpy as np
 from maquette.render.assemble import SceneMesh, assemble
 from maquette.render.rasterize import (
     RenderBuffers,
-    corner_weight,
+    between_corners,
+    corner_weights,
     picked,
     pixel_from_world,
     rasterize,
 )
-from maquette.render.vectors import compiled, dot, inlined, over, row_of
+from maquette.render.vectors import compiled, inlined, row_of
 from maquette.types import Camera, Scene
 
 
@@ -36,36 +37,6 @@ def textured(buffers: RenderBuffers, mesh: SceneMesh, camera: Camera) -> np.ndar
         seen = np.where(owner == index, buffers.face, -1)
         _paint(seen, homogeneous, mesh.faces, mesh.uv, texture, albedo)
     return albedo
-
-
-@inlined
-def _weights(
-    homogeneous,
-    face,
-    x,
-    y,
-):
-    """Shares of a face's corners at a place of the picture, in perspective (see rasterize.py)."""
-    i, j, k = face
-    a = row_of(homogeneous, i)
-    b = row_of(homogeneous, j)
-    c = row_of(homogeneous, k)
-    at_a = corner_weight(x, y, b, c)
-    at_b = corner_weight(x, y, c, a)
-    at_c = corner_weight(x, y, a, b)
-    return over((at_a, at_b, at_c), at_a + at_b + at_c)
-
-
-@inlined
-def _mixed(
-    values,
-    axis,
-    face,
-    weights,
-):
-    """A coordinate between the corners of a face."""
-    i, j, k = face
-    return dot(weights, (values[i, axis], values[j, axis], values[k, axis]))
 
 
 @inlined
@@ -102,9 +73,9 @@ def _paint(
             if f < 0:
                 continue
             face = row_of(faces, f)
-            weights = _weights(homogeneous, face, column + 0.5, row + 0.5)
-            u = across * _mixed(uv, 0, face, weights) - 0.5
-            v = down * (1.0 - _mixed(uv, 1, face, weights)) - 0.5
+            weights = corner_weights(homogeneous, face, column + 0.5, row + 0.5)
+            u = across * between_corners(uv, 0, face, weights) - 0.5
+            v = down * (1.0 - between_corners(uv, 1, face, weights)) - 0.5
             u = _within(u, across - 1.0)
             v = _within(v, down - 1.0)
             left = int(u)

@@ -117,8 +117,7 @@ def application(ray_serve: Any, settings: ServeSettings, finders: Finders) -> An
     )
 
     def build() -> FastAPI:
-        maker = ray_serve.get_deployment_handle(MAKER, NAME)
-        return gate(settings, finders, maker.work.remote)
+        return gate(settings, finders, ray_serve.get_deployment_handle(MAKER, NAME).work.remote)
 
     gates = ray_serve.deployment(
         ray_serve.ingress(build)(),

@@ -22,6 +22,7 @@ from maquette.app.studio import Studio
 from maquette.serve import metrics
 from maquette.serve.settings import ServeSettings
 from maquette.serve.shared import joined
+from maquette.types import JsonObject
 
 ROUND = 5.0  # seconds between two looks for jobs for which nobody was called
 
@@ -70,7 +71,7 @@ class Bell(Crew):
         seen = f"SELECT state FROM workers WHERE seen > {self.studio.store.database.clock} - :lease"
         return [row["state"] for row in self.studio.store.all(seen, lease=self.studio.lease)]
 
-    def capabilities(self, patience: float = 90.0) -> dict[str, Any]:
+    def capabilities(self, patience: float = 90.0) -> JsonObject:
         """Methods, models and devices, as the newest worker has told. Problem 503."""
         newest = "SELECT capabilities FROM workers ORDER BY seen DESC LIMIT 1"
         end = time.monotonic() + patience

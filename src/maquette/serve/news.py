@@ -7,12 +7,12 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
 from maquette.app.events import News
 from maquette.app.store import Store
+from maquette.types import JsonObject
 
 INTERVAL = 0.5  # seconds between two looks
 KEPT = 300.0  # seconds, for readers that are late
@@ -21,14 +21,14 @@ KEPT = 300.0  # seconds, for readers that are late
 class SharedNews(News):
     """The news of all processes; only who follows hears them."""
 
-    def __init__(self, store: Store, progress: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, store: Store, progress: dict[str, JsonObject]) -> None:
         super().__init__()
         self._store = store
         self._progress = progress
         self._over = threading.Event()
         self._last: int | None = self._newest()  # that was passed on; None = some were missed
 
-    def publish(self, name: str, data: dict[str, Any]) -> None:
+    def publish(self, name: str, data: JsonObject) -> None:
         """Tell all processes. What cannot be noted is not told: listeners begin again when the
         database is back.
         """

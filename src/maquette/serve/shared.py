@@ -7,7 +7,6 @@ from __future__ import annotations
 import secrets
 import threading
 from pathlib import Path
-from typing import Any
 
 from maquette.app.databases import Database, postgresql, sqlite
 from maquette.app.finders import GRABCUT, Finders
@@ -21,6 +20,7 @@ from maquette.output import write_files
 from maquette.serve.locks import shared_locks
 from maquette.serve.news import SharedNews
 from maquette.serve.settings import LEASE, ServeSettings
+from maquette.types import JsonObject
 
 HOME = "maquette.database"  # names the database to which a data folder belongs
 
@@ -35,7 +35,7 @@ def joined(
     """
     folders, database = _opened(settings)
     store = Store(database)
-    progress: dict[str, dict[str, Any]] = {}
+    progress: dict[str, JsonObject] = {}
     try:
         folders.prepare()
         locks = shared_locks(folders.root)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt, maximum_filter
+from scipy.ndimage import maximum_filter
 
 from maquette.geometry.boxes import pixel_box
+from maquette.photos.pixels import nearest_inside
 from maquette.stages.perceive import Perception
 from maquette.types import Camera
 
@@ -134,14 +135,11 @@ def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
     photo's own pixels.
     """
     if perception.given_depth is not None:
-        foreign = perception.label_map[cut.part] != label
-        place = distance_transform_edt(foreign, return_distances=False, return_indices=True)
-        whole = perception.given_depth[cut.part][tuple(place)]
+        place = nearest_inside(perception.label_map[cut.part] == label)
+        whole = perception.given_depth[cut.part][place]
         return cv2.resize(whole, cut.size, interpolation=cv2.INTER_NEAREST)
     picture = perception.picture
-    others = picture.labels != label
-    nearest = distance_transform_edt(others, return_distances=False, return_indices=True)
-    filled = perception.depth[tuple(nearest)].astype(np.float32)
+    filled = perception.depth[nearest_inside(picture.labels == label)].astype(np.float32)
     picture_from_photo = np.diag([picture.scale, picture.scale, 1.0])
     picture_from_photo[:2, 2] = picture.offset
     corner_from_centre = np.eye(3)
@@ -149,8 +147,7 @@ def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
     picture_from_window = picture_from_photo @ np.linalg.inv(cut.window_from_photo)
     change = np.linalg.inv(corner_from_centre) @ picture_from_window @ corner_from_centre
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    border = cv2.BORDER_REPLICATE
-    return cv2.warpAffine(filled, change[:2], cut.size, flags=how, borderMode=border)
+    return cv2.warpAffine(filled, change[:2], cut.size, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
 def distance_within(inside: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from trimesh.visual.color import ColorVisuals
 
 from maquette.geometry.boxes import longest_side
-from maquette.geometry.cameras import project
+from maquette.geometry.cameras import pixels_at, project
 from maquette.geometry.transforms import unit_vectors
 from maquette.stages.fuse import bilinear
 from maquette.stages.perceive import Perception
@@ -58,8 +58,8 @@ def _shown(
     inner = cv2.erode(mask, np.ones((2 * margin + 1,) * 2, np.uint8))
     if inner.sum() < 0.3 * mask.sum():
         inner = mask
-    size = np.array([camera.width, camera.height])
-    x, y = np.clip(pixel, 0, size - 1).astype(int).T
+    size = np.array(camera.size)
+    x, y = pixels_at(camera, pixel)
     extent = longest_side(vertices)
     behind = np.abs(depth - perception.photo_depth[y, x])
     near = np.clip(1.5 - behind / (0.12 * extent + 1e-6), 0, 1)

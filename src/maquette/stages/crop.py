@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.transforms import similarity
 from maquette.geometry.volumes import cell_centres, sample_volume
 from maquette.stages.perceive import Perception
@@ -40,10 +41,9 @@ def zoom_state(
 
 def box_cube(boxes: Sequence[np.ndarray]) -> np.ndarray:
     """(4, 4) scene_from_cube around boxes (2, 3), with a margin."""
-    low = np.min([b[0] for b in boxes], axis=0)
-    high = np.max([b[1] for b in boxes], axis=0)
-    side = ZOOM_MARGIN * float((high - low).max())
-    return similarity(max(side, 0.02), None, (low + high) / 2)
+    whole = bounding_box(np.concatenate(boxes))
+    side = ZOOM_MARGIN * longest_side(whole)
+    return similarity(max(side, 0.02), None, whole.mean(0))
 
 
 def cube_around(coarse: Tensor, visible: np.ndarray | None) -> np.ndarray:

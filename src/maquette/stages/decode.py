@@ -19,8 +19,9 @@ from maquette.geometry.boxes import longest_side
 from maquette.geometry.connectivity import components, edges_of, without_unused
 from maquette.geometry.isosurface import extract_isosurface
 from maquette.geometry.polygons import doubled_normals
-from maquette.geometry.transforms import transform_points
+from maquette.geometry.transforms import VerticesAndFaces, transform_points
 from maquette.geometry.volumes import sample_volume
+from maquette.stages.crop import State
 from maquette.stages.lift import CHUNK, Models
 
 # half steps over the steps and fringes of the grid; docs/log.md has what they do to the scores
@@ -44,7 +45,7 @@ class ObjectVolume:
     seed: int
     volume: Tensor  # (4, R, R, R) TSDF and colour in [-1, 1], on the CPU
     scene_from_cube: np.ndarray  # (4, 4), axes of the scene frame
-    state: dict[str, np.ndarray]  # for regenerate()
+    state: State  # for regenerate()
 
 
 def decode(models: Models, latents: Tensor) -> Tensor:
@@ -96,9 +97,7 @@ def smoothed(vertices: np.ndarray, faces: np.ndarray, rounds: int) -> np.ndarray
     return vertices
 
 
-def simplified(
-    vertices: np.ndarray, faces: np.ndarray, triangles: int
-) -> tuple[np.ndarray, np.ndarray]:
+def simplified(vertices: np.ndarray, faces: np.ndarray, triangles: int) -> VerticesAndFaces:
     """A surface of about so many triangles at most, by quadric edge collapse (Garland and Heckbert,
     1997). It stays closed.
     """
@@ -115,28 +114,30 @@ def simplified(
     return _without_fins(points * size, fewer)
 
 
-def _without_fins(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _without_fins(vertices: np.ndarray, faces: np.ndarray) -> VerticesAndFaces:
     """A collapsed surface without the few triangles back to back that a hole leaves when it closes:
     they hang together with the rest by corners only.
     """
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     part = trimesh.graph.connected_component_labels(mesh.face_adjacency, len(faces))
-    area = np.bincount(part, mesh.area_faces)
-    kept = faces[area[part] >= MIN_COMPONENT * area.max()]
-    vertices, faces = without_unused(vertices, kept)
+    return _larger_parts(vertices, faces, part, mesh.area_faces)
+
+
+def _larger_parts(
+    vertices: np.ndarray, faces: np.ndarray, part: np.ndarray, areas: np.ndarray
+) -> VerticesAndFaces:
+    """Leave out parts of little area; the part and the area of each face are given."""
+    area = np.bincount(part, areas)
+    vertices, faces = without_unused(vertices, faces[area[part] >= MIN_COMPONENT * area.max()])
     return vertices, faces.astype(np.int32)
 
 
-def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> VerticesAndFaces:
     """Remove connected components with little area compared with the largest; unused vertices go
     too.
     """
     component = components(edges_of(faces), len(vertices))
     if not component.any():
         return vertices, faces
-    area = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
-    part = component[faces[:, 0]]
-    total = np.bincount(part, area)
-    kept = faces[total[part] >= MIN_COMPONENT * total.max()]
-    vertices, faces = without_unused(vertices, kept)
-    return vertices, faces.astype(np.int32)
+    areas = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
+    return _larger_parts(vertices, faces, component[faces[:, 0]], areas)

@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_dilation, distance_transform_edt
+from scipy.ndimage import binary_dilation
 
+from maquette.photos.pixels import nearest_inside
 from maquette.stages.perceive import Perception
 from maquette.types import ShapeEstimate
 
@@ -69,8 +70,7 @@ def cues_of(perception: Perception, label: int) -> tuple[float, float, float] | 
         return None
     low, high = np.quantile(points, [TRIM, 1 - TRIM], axis=0)
     extents = np.maximum(high - low, LEAST_EXTENT)
-    depth = perception.photo_depth
-    relief = float(np.std(np.log(depth[mask])))
+    relief = float(np.std(np.log(perception.photo_depth[mask])))
     return float(np.log(extents.min() / extents.max())), relief, _cut_share(perception, mask)
 
 
@@ -80,7 +80,6 @@ def _cut_share(perception: Perception, mask: np.ndarray) -> float:
     ys, xs = np.nonzero(rim & (perception.label_map > 0))
     if len(ys) == 0:
         return 0.0
-    own = distance_transform_edt(~mask, return_distances=False, return_indices=True)
-    at_y, at_x = own[:, ys, xs]
+    # of the object's own surface nearest to each pixel
     depth = perception.photo_depth
-    return float(np.sum(depth[ys, xs] < depth[at_y, at_x]) / rim.sum())
+    return float(np.sum(depth[ys, xs] < depth[nearest_inside(mask)][ys, xs]) / rim.sum())

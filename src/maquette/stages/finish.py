@@ -18,6 +18,7 @@ from maquette.stages.closeup import closeup
 from maquette.stages.colour import project_colours
 from maquette.stages.decode import mesh_from_volume
 from maquette.stages.fuse import fused_field
+from maquette.stages.mirror import MirrorPlane
 from maquette.stages.perceive import Perception
 from maquette.stages.texture import textured
 
@@ -48,9 +49,10 @@ def finished_mesh(
     no surface.
     """
     finish = finish or Finish()
-    field = plane = None
+    field = None
+    mirrors: tuple[MirrorPlane, ...] = ()
     if finish.fit:
-        field, plane = fused_field(volume[0], perception, label, scene_from_cube)
+        field, mirrors = fused_field(volume[0], perception, label, scene_from_cube)
     triangles = finish.triangles or _triangles(perception, label, finish)
     mesh = mesh_from_volume(volume, scene_from_cube, field, triangles)
     if mesh is None:
@@ -58,7 +60,7 @@ def finished_mesh(
     if finish.texture == NONE:
         return project_colours(mesh, label, perception)
     pixels = MOST_PIXELS if finish.texture == AUTO else int(finish.texture)
-    return textured(mesh, closeup(perception, label, pixels), plane)
+    return textured(mesh, closeup(perception, label, pixels), mirrors)
 
 
 def _triangles(perception: Perception, label: int, finish: Finish) -> int:

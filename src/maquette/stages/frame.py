@@ -7,7 +7,7 @@ Objects only ever move along their own rays, so that their picture stays as it w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +15,11 @@ import numpy as np
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import lift, moved
 from maquette.geometry.transforms import similarity
+from maquette.masks.labels import labels_in
 from maquette.models.conditioning import Picture, letterboxed_camera
 from maquette.types import Camera
 
+ObjectBoxes = dict[int, np.ndarray]  # label -> (2, 3), lowest and highest corner
 BACKGROUND_DEPTH = 1e3  # scene units; the depth of what is no object
 UNIT_CUBE = np.array([[-0.5, -0.5, -0.5], [0.5, 0.5, 0.5]])
 # log depth by which the estimate of an object that stands on the ground may be off
@@ -44,10 +46,10 @@ class DepthPicture:
 
 def shown_labels(picture: Picture) -> list[int]:
     """The labels that have a pixel, ascending."""
-    return np.unique(picture.labels[picture.labels > 0]).tolist()
+    return labels_in(picture.labels).tolist()
 
 
-def into_boxes(seen: DepthPicture, boxes: Mapping[int, np.ndarray]) -> DepthPicture:
+def into_boxes(seen: DepthPicture, boxes: ObjectBoxes) -> DepthPicture:
     """Move each object to where its visible surface fits its estimated box (2, 3) best.
 
     A box is estimated from the whole picture and all objects, a depth map from each pixel's
@@ -111,7 +113,7 @@ def best(candidates: np.ndarray, misfits: np.ndarray) -> float:
     return float(weights @ candidates / weights.sum())
 
 
-def filling_frame(seen: DepthPicture, boxes: Mapping[int, np.ndarray]) -> np.ndarray:
+def filling_frame(seen: DepthPicture, boxes: ObjectBoxes) -> np.ndarray:
     """(4, 4) new_from_old that scales and shifts the frame so that the scene fills it, and all that
     is visible lies within.
 

@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from maquette.geometry.boxes import bounding_box
-from maquette.geometry.cameras import project
+from maquette.geometry.boxes import UNIT_CORNERS, bounding_box
+from maquette.geometry.cameras import pixels_at, project
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.stages.closeup import Closeup, closeup, distance_within, middle_lines
@@ -37,7 +37,6 @@ from maquette.stages.thin import ThinParts, thin_parts
 from maquette.types import Camera
 
 RESOLUTION = 128  # cells of a fused field along each side
-CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 NOTHING = 0.9  # from this value on a generated field says that nothing is near
 LARGEST_REACH = 64  # pixels
 COARSE = 32  # cells along each side, from which it follows where the photo is asked
@@ -51,6 +50,7 @@ LEAST_HALF_WIDTH = 0.75  # cells, of any part
 OUTLINE_BLUR = 0.7  # pixels: the steps of a mask are none of the object
 INSIDE = 2.0  # pixels from the outline, where the surface is known well
 MIRRORED = 1500  # places of the visible surface that a mirror plane is judged by
+TOLD = 0.25  # of the visible layer that must be mirrored into a cell, for it to be known
 RIM = 1.0  # pixels beyond the mask in which the surface goes on
 
 
@@ -108,21 +108,20 @@ class Witness:
     def pixels_per_unit(self) -> float:
         """Of the window, at the middle of the cube."""
         _, depth = project(self.window.camera, self.scene_from_cube[:3, 3])
-        return float(self.window.camera.intrinsics[0, 0] / max(depth, 1e-3))
+        return float(self.window.camera.focal / max(depth, 1e-3))
 
     def see(self, cells: np.ndarray) -> SeenCells:
         """What it says of cells (N, 3) in the cube's frame."""
         camera = self.window.camera
         pixel, away = project(camera, transform_points(self.scene_from_cube, cells))
-        size = np.array([camera.width, camera.height])
-        inside = ((pixel >= 0) & (pixel < size)).all(1) & (away > 1e-3)
-        columns, rows = np.clip(pixel, 0, size - 1).astype(int).T
+        inside = ((pixel >= 0) & (pixel < camera.size)).all(1) & (away > 1e-3)
+        columns, rows = pixels_at(camera, pixel)
         hidden = ~inside | (self.window.others[rows, columns] < away - CONTACT)
         maps = np.dstack([self.inwards, self.thin.depth])
         inwards, surface = bilinear(maps, pixel, cv2.BORDER_REPLICATE).T
         slim = inside & self.thin.here[rows, columns]
         truncations = self.side * TRUNCATION
-        outline = -inwards * away / camera.intrinsics[0, 0] / truncations
+        outline = -inwards * away / camera.focal / truncations
         gap = (surface - away) / truncations
         thickness = np.clip(self.thin.thickness[rows, columns] / truncations, *THICKNESS)
         visible = inside & (inwards > -RIM)
@@ -145,8 +144,7 @@ class Witness:
         """(N,) bool: whether cells (N, 3) in the cube's frame stand before another object."""
         camera = self.window.camera
         pixel, away = project(camera, transform_points(self.scene_from_cube, cells))
-        last = (camera.width - 1, camera.height - 1)
-        columns, rows = np.clip(pixel, 0, last).astype(int).T
+        columns, rows = pixels_at(camera, pixel)
         others = self.window.others[rows, columns]
         return np.isfinite(others) & (others >= away - CONTACT)
 
@@ -155,7 +153,7 @@ class Fused(NamedTuple):
     """An instance that agrees with its photo."""
 
     field: np.ndarray  # (RESOLUTION,) * 3 float32
-    mirror: MirrorPlane | None  # that its hidden side follows, in the scene frame
+    mirrors: tuple[MirrorPlane, ...]  # that its hidden side follows, in the scene frame
 
 
 def fused_field(
@@ -166,27 +164,24 @@ def fused_field(
 ) -> Fused:
     """Field (R, R, R) of one instance -> a finer one that agrees with the photo where that shows
     the instance; with a measured depth, its hidden side is the mirror image of the visible one
-    where that speaks for a plane.
+    where that speaks for a plane, or for two.
     """
     witness = _witness(perception, label, scene_from_cube)
     shape = (RESOLUTION,) * 3
     fine = F.interpolate(generated.float()[None, None], shape, mode="trilinear")[0, 0]
     field, shown = _held_to_photo(fine, witness)
-    plane = None
+    planes: tuple[MirrorPlane, ...] = ()
     if perception.given_depth is not None:
-        plane = _visible_matter(field, witness).find_plane()
-        if plane is not None:
-            mirrored = torch.from_numpy(mirrored_field(field, plane))
-            field, shown = _held_to_photo(mirrored, witness)
+        field, shown, planes = _with_mirrors(field, shown, witness)
     if label in perception.floors:
         field = np.maximum(field, _below_floor(perception.floors[label], scene_from_cube))
     field = _without_hidden_islands(field, shown)
     field = joined(field, lambda cells: ~witness.covers_others(_position(cells)))
-    return Fused(field, None if plane is None else plane.moved(scene_from_cube))
+    return Fused(field, tuple(plane.moved(scene_from_cube) for plane in planes))
 
 
 def _witness(perception: Perception, label: int, scene_from_cube: np.ndarray) -> Witness:
-    corners = transform_points(scene_from_cube, CORNERS)
+    corners = transform_points(scene_from_cube, UNIT_CORNERS)
     window = closeup(perception, label, PIXELS, _box_in_photo(perception.camera, corners))
     inwards = window.inwards()
     measured = perception.given_depth is not None
@@ -202,14 +197,31 @@ def _held_to_photo(fine: Tensor, witness: Witness) -> tuple[np.ndarray, np.ndarr
     field = fine.numpy().copy()
     outside, near = (_finer(part) for part in _coarse_look(witness, fine))
     field[outside] = 1.0
-    cells = np.argwhere(near)
-    seen = witness.see(_position(cells))
+    seen = witness.see(_position(np.argwhere(near)))
     behind = np.where(seen.slim, -seen.gap - seen.thickness, -1.0)
     carved = np.maximum.reduce([field[near], seen.hull, seen.front, behind])
     field[near] = np.minimum(carved, np.maximum(seen.shell, seen.hull)).clip(-1, 1)
     shown = np.zeros(field.shape, bool)
     shown[near] = seen.shell < 0
     return field, shown
+
+
+def _with_mirrors(
+    field: np.ndarray, shown: np.ndarray, witness: Witness
+) -> tuple[np.ndarray, np.ndarray, tuple[MirrorPlane, ...]]:
+    """A fused field and its visible layer, held to the mirror planes that are found."""
+    first = _visible_matter(field, witness).find_plane()
+    if first is None:
+        return field, shown, ()
+    # what the first plane tells of cells that are shown is not for the second one to change
+    told = mirrored_field(shown.astype(np.float32), first) > TOLD
+    field, shown = _held_to_photo(torch.from_numpy(mirrored_field(field, first)), witness)
+    second = _visible_matter(field, witness).find_second(first)
+    if second is None:
+        return field, shown, (first,)
+    kept = ndimage.gaussian_filter(told.astype(np.float32), 1.0)
+    both = kept * field + (1 - kept) * mirrored_field(field, second)
+    return *_held_to_photo(torch.from_numpy(both), witness), (first, second)
 
 
 def _visible_matter(field: np.ndarray, witness: Witness) -> VisibleMatter:
@@ -304,7 +316,7 @@ def _box_in_photo(camera: Camera, points: np.ndarray) -> np.ndarray:
     """
     pixel, depth = project(camera, points)
     if (depth < 1e-3).any():
-        return np.array([[0, 0], [camera.width, camera.height]])
+        return np.array([[0, 0], camera.size])
     return bounding_box(pixel)
 
 

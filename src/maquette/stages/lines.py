@@ -20,6 +20,7 @@ from scipy import ndimage
 from scipy.special import logsumexp
 
 from maquette.geometry.cameras import view_centric_rotation
+from maquette.photos.pixels import scaled_size
 
 WORKING = 512  # pixels of the longer side of the picture that segments are found in
 ENLARGED = 2.0  # times as large as it is, at most
@@ -135,7 +136,7 @@ def _segments(photo: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, Line
     """The longest segments of each object, and with label 0 those around the objects."""
     height, width = labels.shape
     scale = min(ENLARGED, WORKING / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = scaled_size((width, height), scale)
     smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     starts, ends = _detected(cv2.resize(photo, size, interpolation=smooth))
     if not len(starts):

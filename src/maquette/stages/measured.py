@@ -15,8 +15,10 @@ from scipy import ndimage
 from maquette.geometry.cameras import intrinsics_from_focal
 from maquette.geometry.ground import ground_down
 from maquette.geometry.transforms import similarity
+from maquette.masks.labels import labels_in
 from maquette.models.conditioning import Picture, centre_depth
-from maquette.stages.frame import LOW_WEIGHTS, NEARER, DepthPicture, best, shown_labels
+from maquette.photos.pixels import nearest_inside
+from maquette.stages.frame import LOW_WEIGHTS, NEARER, DepthPicture, ObjectBoxes, best, shown_labels
 from maquette.types import GROUND, Camera, GivenGeometry, Support
 
 TRIM = 0.02  # share of an object's points at either end that its extent ignores
@@ -33,7 +35,7 @@ class Measured:
     """A perceived scene with what is known of it put in."""
 
     seen: DepthPicture
-    boxes: dict[int, np.ndarray]  # label -> (2, 3)
+    boxes: ObjectBoxes  # label -> (2, 3)
     fine: np.ndarray | None  # (H, W) z-depth of the photo's pixels in scene units, 0 = background
     units_per_metre: float | None  # scene units; of an unknown unit of depth None
     # (H, W) measured z-depth in scene units of everything, nan = not known; None = nothing measured
@@ -91,7 +93,7 @@ def upright_rotation(down: np.ndarray, ray: np.ndarray) -> np.ndarray:
 def put_in(
     estimated: DepthPicture,
     parameters: np.ndarray,
-    boxes: Mapping[int, np.ndarray],
+    boxes: ObjectBoxes,
     given: GivenGeometry,
     labels: np.ndarray,
 ) -> Measured:
@@ -171,11 +173,9 @@ def _under(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows[inside], places[inside]
 
 
-def _turned(
-    boxes: Mapping[int, np.ndarray], camera: Camera, estimated: Camera
-) -> dict[int, np.ndarray]:
+def _turned(boxes: ObjectBoxes, camera: Camera, estimated: Camera) -> ObjectBoxes:
     """Boxes (2, 3) of the frame of another pose about the same origin: their centres turn."""
-    turn = camera.world_from_camera[:3, :3] @ estimated.world_from_camera[:3, :3].T
+    turn = camera.rotation @ estimated.rotation.T
     turned = {}
     for label, box in boxes.items():
         centre = box.mean(0)
@@ -187,9 +187,7 @@ def _on_photo(depth: np.ndarray, picture: Picture, shape: tuple[int, ...]) -> np
     """(H, W) a letterboxed depth map at the photo's pixels; between pixels of one object it is
     continuous, for it is filled from the nearest object's pixel first.
     """
-    there = picture.labels > 0
-    nearest = ndimage.distance_transform_edt(~there, return_distances=False, return_indices=True)
-    whole = np.log(depth[tuple(nearest)])
+    whole = np.log(depth[nearest_inside(picture.labels > 0)])
     height, width = shape
     x, y = _places(width, height, picture)
     grid = np.stack(np.meshgrid(y - 0.5, x - 0.5, indexing="ij"))
@@ -211,7 +209,7 @@ def without_mixed_pixels(depth: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     cleaned = depth.astype(np.float64)
     logs = np.log(cleaned)
-    for label in np.unique(labels[labels > 0]):
+    for label in labels_in(labels):
         own = labels == label
         inner = ndimage.binary_erosion(own, iterations=RIM)
         core = logs[inner if inner.sum() >= 0.3 * own.sum() else own]
@@ -252,14 +250,13 @@ def filled(known: np.ndarray, rough: np.ndarray, labels: np.ndarray) -> np.ndarr
     """
     depth = np.zeros(known.shape)
     off = np.log(known) - np.log(rough)
-    for label in np.unique(labels[labels > 0]):
+    for label in labels_in(labels):
         own = labels == label
         there = own & np.isfinite(known)
         if there.sum() < FEW_PIXELS:
             depth[own] = rough[own]
             continue
-        place = ndimage.distance_transform_edt(~there, return_distances=False, return_indices=True)
-        depth[own] = np.exp(off[tuple(place)] + np.log(rough))[own]
+        depth[own] = np.exp(off[nearest_inside(there)] + np.log(rough))[own]
         depth[there] = known[there]
     return depth
 
@@ -290,17 +287,14 @@ def _on_picture(
     for label in np.unique(picture.labels[missing]):
         own_cells = found & (picture.labels == label)
         if own_cells.any():
-            place = ndimage.distance_transform_edt(
-                ~own_cells, return_distances=False, return_indices=True
-            )
             gaps = missing & (picture.labels == label)
-            depth[gaps] = depth[tuple(place)][gaps]
+            depth[gaps] = depth[nearest_inside(own_cells)][gaps]
     return depth
 
 
 def _around_surfaces(
-    boxes: Mapping[int, np.ndarray], seen: DepthPicture, estimated: DepthPicture
-) -> dict[int, np.ndarray]:
+    boxes: ObjectBoxes, seen: DepthPicture, estimated: DepthPicture
+) -> ObjectBoxes:
     """Boxes moved along their rays to where they fit the known surfaces best, and grown to hold
     them.
 

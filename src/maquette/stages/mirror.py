@@ -1,22 +1,27 @@
-"""The mirror plane of an object, where what is measured of it speaks for one: its hidden side is
-then the mirror image of the visible one.
+"""The mirror planes of an object, where what is measured of it speaks for them: its hidden side is
+then the mirror image of the visible one. Most things have one upright plane, many a second one at
+right angles to it.
 
 In the flow: a fused field + the visible surface -> this module -> what the generator said, held to
-the mirror, before it is fused (fuse.py). Only for depth that was measured: with estimated depth the
-plane that fits best is 20 to 90 degrees off for most objects, and no score tells (docs/log.md).
+the mirrors, before it is fused (fuse.py). Only for depth that was measured: with estimated depth
+the plane that fits best is 20 to 90 degrees off for most objects, no score tells, and even the true
+plane gains next to nothing (docs/log.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
+from maquette.geometry.boxes import cube_cells
+
 ANGLES = np.deg2rad(np.arange(0.0, 180.0, 7.5))  # of a vertical plane's normal
 OFFSETS = np.linspace(-0.12, 0.12, 7)  # of the plane from the middle of the matter, in cube sides
 FINER = (0.5, 0.25)  # of the steps above, around the best
+QUARTER = np.pi / 2 + ANGLES[1] * np.array([-1, 0, 1])  # from the first plane to the second
 LEAST_POINTS = 50  # of the visible surface; fewer speak for no plane
 EMPTY = 1.5 / 64  # cube sides: so deep in seen emptiness is a contradiction
 MOST_EMPTY = 0.04  # of the points, that may contradict
@@ -65,13 +70,28 @@ class VisibleMatter:
         """The vertical plane that what is visible speaks for; None when nothing does."""
         if len(self.points) < LEAST_POINTS:
             return None
-        best = min(self._planes(self._middle()), key=self._cost, default=None)
+        best = self._best(filter(self._is_across, self._planes(ANGLES)))
+        return best if best is not None and self._is_across(best) else None
+
+    def find_second(self, first: MirrorPlane) -> MirrorPlane | None:
+        """The plane at right angles to a first one, which ``field`` already follows; None when what
+        is visible and its mirror image speak against it. It may face the camera: the image tells
+        of sides that the photo does not show.
+        """
+        image = first.reflect(self.points)
+        inside = (np.abs(image) < 0.5).all(1)
+        both = replace(self, points=np.concatenate([self.points, image[inside]]))
+        return both._best(both._planes(first.angle + QUARTER))
+
+    def _best(self, planes: Iterable[MirrorPlane]) -> MirrorPlane | None:
+        """The best one near any of some planes, if hardly anything contradicts it."""
+        best = min(planes, key=self._cost, default=None)
         if best is None:
             return None
         for share in FINER:
             best = min(_around(best, share), key=self._cost)
         deep = self.emptiness(best.reflect(self.points)) > EMPTY
-        return best if deep.mean() < MOST_EMPTY and self._is_across(best) else None
+        return best if deep.mean() < MOST_EMPTY else None
 
     def _middle(self) -> np.ndarray:
         """(3,) of the box of what is solid."""
@@ -80,13 +100,12 @@ class VisibleMatter:
             return np.zeros(3)
         return ((solid.min(0) + solid.max(0) + 1) / 2) / len(self.field) - 0.5
 
-    def _planes(self, middle: np.ndarray) -> Iterator[MirrorPlane]:
-        for angle in ANGLES:
+    def _planes(self, angles: np.ndarray) -> Iterator[MirrorPlane]:
+        middle = self._middle()
+        for angle in angles:
             through = MirrorPlane(float(angle), 0.0).normal @ middle
             for offset in OFFSETS:
-                plane = MirrorPlane(float(angle), float(through + offset))
-                if self._is_across(plane):
-                    yield plane
+                yield MirrorPlane(float(angle), float(through + offset))
 
     def _is_across(self, plane: MirrorPlane) -> bool:
         """Whether a plane leaves the camera's line of sight on its own side."""
@@ -103,10 +122,8 @@ class VisibleMatter:
 
 def mirrored_field(field: np.ndarray, plane: MirrorPlane) -> np.ndarray:
     """A field (R, R, R) as the plane shows it; 1, nothing, beyond the cube."""
-    resolution = len(field)
-    steps = (np.arange(resolution) + 0.5) / resolution - 0.5
-    cells = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
-    return sampled(field, plane.reflect(cells)).reshape(field.shape)
+    cells = plane.reflect(cube_cells(len(field)))
+    return sampled(field, cells).reshape(field.shape)
 
 
 def sampled(field: np.ndarray, points: np.ndarray) -> np.ndarray:

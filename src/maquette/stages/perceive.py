@@ -14,13 +14,12 @@ from functools import cached_property
 import cv2
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import DepthView
-from maquette.masks.labels import painted
+from maquette.masks.labels import labels_in, painted
 from maquette.models.conditioning import (
     Picture,
     camera_from_parameters,
@@ -34,10 +33,12 @@ from maquette.models.conditioning import (
 )
 from maquette.models.image_encoder import Geometry, GeometryNet
 from maquette.models.relief import Windows
+from maquette.photos.pixels import nearest_inside
 from maquette.stages.contacts import in_contact
 from maquette.stages.frame import (
     BACKGROUND_DEPTH,
     DepthPicture,
+    ObjectBoxes,
     filling_frame,
     in_frame,
     into_boxes,
@@ -64,7 +65,7 @@ class Perception:
     points: np.ndarray  # (S, S, 3) float32 visible surface in the scene frame
     label_map: np.ndarray  # (H, W) int32 of the photo, the nearest instance where masks overlap
     # label -> (2, 3) estimated box in the scene frame, hidden parts included
-    boxes: dict[int, np.ndarray] = field(default_factory=dict)
+    boxes: ObjectBoxes = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)  # of the masks, by label; "" = not known
     # (H, W) float32 z-depth of the photo's own pixels, where it was given; else None
     given_depth: np.ndarray | None = None
@@ -115,9 +116,8 @@ class Perception:
         labels = self.label_map[y, x]
         for label in np.intersect1d(labels, shown_labels(self.picture)):
             at_y, at_x = y[labels == label], x[labels == label]
-            others = self.picture.labels != label
-            nearest = distance_transform_edt(others, return_distances=False, return_indices=True)
-            depth[at_y, at_x] = self.depth[tuple(nearest[:, rows[at_y], columns[at_x]])]
+            own = self.depth[nearest_inside(self.picture.labels == label)]
+            depth[at_y, at_x] = own[rows[at_y], columns[at_x]]
         return depth
 
     def points_in(self, label: int, scene_from_cube: np.ndarray) -> np.ndarray:
@@ -147,8 +147,7 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
     labels = painted(given.masks, given.image.shape[:2])
     height, width = labels.shape
     picture = letterbox(given.image, labels, LIFT_SIZE)
-    shown = shown_labels(picture)
-    if not shown:
+    if not shown_labels(picture):
         raise InputError(
             f"{given.source or 'the photo'}: no mask covers a pixel at the working size of "
             f"{LIFT_SIZE}; mark larger areas or crop the photo"
@@ -251,7 +250,7 @@ class _Estimate:
     depth: np.ndarray  # (S, S) log relative
     camera: np.ndarray  # (5,) see conditioning.camera_parameters
     # of the labels that have a pixel at the network's size; none when it has no layout head
-    boxes: dict[int, np.ndarray]
+    boxes: ObjectBoxes
     # label -> (P, P) of its window; none without close looks
     reliefs: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -387,7 +386,7 @@ def _upsample(depth: np.ndarray, labels: np.ndarray, fine_labels: np.ndarray) ->
         return cv2.resize(plane, fine_labels.shape, interpolation=cv2.INTER_LINEAR)
 
     fine = finer(depth)
-    for label in np.unique(fine_labels[fine_labels > 0]):
+    for label in labels_in(fine_labels):
         own = (labels == label).astype(np.float32)
         if own.any():
             weight = finer(own)

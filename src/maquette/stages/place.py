@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
+from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.transforms import similarity
 from maquette.types import Instance
 
@@ -48,9 +49,7 @@ def filling_frame(instances: Sequence[Instance]) -> np.ndarray:
     better (docs/log.md).
     """
     boxes = np.array([instance.box for instance in instances])
-    low, high = boxes[:, 0].min(0), boxes[:, 1].max(0)
-    scale = 1 / float((high - low).max())
-    return similarity(scale, None, -scale * (low + high) / 2)
+    return scene_from_world(bounding_box(boxes.reshape(-1, 3)))
 
 
 def in_frame(instance: Instance, new_from_old: np.ndarray) -> Instance:

@@ -21,12 +21,12 @@ from torch import Tensor
 from maquette.checkpoints.embedded import load_models
 from maquette.checkpoints.mask_networks import open_proposer
 from maquette.errors import InputError
-from maquette.geometry.boxes import pixel_box
+from maquette.geometry.boxes import PixelBox, pixel_box
 from maquette.masks.edit import Masks, find_objects
 from maquette.masks.grabcut import held_to_edges
-from maquette.masks.propose import Click, MaskProposer, PixelBox, without_overlap
+from maquette.masks.propose import Click, Clicks, MaskProposer, without_overlap
 from maquette.masks.segment import ByColour
-from maquette.models.conditioning import cut_square
+from maquette.models.conditioning import cut_square, overlap, signed
 from maquette.models.segmenter import PROMPTS, SegmenterNet, box_plane, click_plane
 from maquette.options import EMBEDDED
 from maquette.photos.pixels import Size, connected_parts
@@ -81,7 +81,7 @@ class Window(NamedTuple):
         side = max(size)
         return cls((width - side) // 2, (height - side) // 2, side)
 
-    def shares(self, clicks: Sequence[Click]) -> Tensor:
+    def shares(self, clicks: Clicks) -> Tensor:
         """(N, 2) places of clicks in shares of the window's sides."""
         places = [[click.x - self.left, click.y - self.top] for click in clicks]
         return torch.tensor(places).reshape(-1, 2) / self.side
@@ -139,11 +139,8 @@ class Window(NamedTuple):
 
     def _overlap(self, size: Size) -> tuple[slice, slice, slice, slice]:
         """Rows and columns of the photo that are seen, and the same in the window."""
-        found = []
-        for start, length in ((self.top, size[0]), (self.left, size[1])):
-            low, high = max(start, 0), min(start + self.side, length)
-            found.append((slice(low, high), slice(low - start, high - start)))
-        (ys, rows), (xs, columns) = found
+        ys, rows = overlap(self.top, self.side, size[0])
+        xs, columns = overlap(self.left, self.side, size[1])
         return ys, xs, rows, columns
 
 
@@ -198,7 +195,7 @@ class PointedPhoto:
         """Look at a window."""
         nothing = np.zeros(self.size, np.uint8)
         cut = cut_square(self.image, nothing, window, self.pixels)
-        colours = (cut.colours.astype(np.float32) / 127.5 - 1) * cut.inside[..., None]
+        colours = signed(cut.colours) * cut.inside[..., None]
         picture = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
         return Look(window, cut.colours, self.net.look(picture[None]))
 
@@ -206,7 +203,7 @@ class PointedPhoto:
     def ask(
         self,
         look: Look,
-        clicks: Sequence[Click],
+        clicks: Clicks,
         box: PixelBox | None = None,
         before: np.ndarray | None = None,
     ) -> Found:
@@ -224,7 +221,7 @@ class PointedPhoto:
         found = self.net(look.maps, planes[None])
         return Found(found.logits[0].float().numpy(), float(found.quality.sigmoid()))
 
-    def clicked(self, clicks: Sequence[Click], before: np.ndarray | None = None) -> np.ndarray:
+    def clicked(self, clicks: Clicks, before: np.ndarray | None = None) -> np.ndarray:
         """The object (H, W) bool that clicks mean, or that they make of a mask. InputError when a
         single click meets what does not look like an object.
         """
@@ -280,7 +277,7 @@ class PointedPhoto:
         self,
         far: Look,
         found: Found,
-        clicks: Sequence[Click],
+        clicks: Clicks,
     ) -> CutOut:
         """The object of first clicks, as the whole photo shows it, looked at from near."""
         mask = self._without_specks(far.window.in_photo(found.logits, self.size), clicks)
@@ -289,20 +286,18 @@ class PointedPhoto:
             return CutOut(self._outlined(far, found, clicks), found.quality)
         look = self.look(window)
         chances = 1 / (1 + np.exp(-found.logits))
-        known = far.window.seen(chances, window, self.pixels // 2)
-        nearer = self.ask(look, clicks, before=known)
+        nearer = self.ask(look, clicks, before=far.window.seen(chances, window, self.pixels // 2))
         return CutOut(self._outlined(look, nearer, clicks), nearer.quality)
 
-    def _clicked_parts(self, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+    def _clicked_parts(self, mask: np.ndarray, clicks: Clicks) -> np.ndarray:
         """The parts of a mask (H, W) that first clicks have met; all of it when they met nothing.
         What else looks alike is another object until somebody clicks on it, too.
         """
         number, _ = connected_parts(mask)
-        positive = [click for click in clicks if click.positive]
-        clicked = np.setdiff1d(number[_pixels(positive, self.size)], [0])
+        clicked = self._clicked_numbers(number, clicks)
         return np.isin(number, clicked) if len(clicked) else mask
 
-    def _near(self, mask: np.ndarray, clicks: Sequence[Click]) -> Window:
+    def _near(self, mask: np.ndarray, clicks: Clicks) -> Window:
         """The window around a mask (H, W), or around clicks that met nothing."""
         places = _pixels(clicks, self.size)
         met = mask[places].any()
@@ -318,7 +313,7 @@ class PointedPhoto:
         self,
         look: Look,
         found: Found,
-        clicks: Sequence[Click],
+        clicks: Clicks,
         box: PixelBox | None = None,
     ) -> np.ndarray:
         """The mask (H, W) bool of an answer; its outline is that of the colours, and clicks and
@@ -336,15 +331,17 @@ class PointedPhoto:
         surface = np.where(edged, 1, -1).astype(np.float32)
         return self._without_specks(look.window.in_photo(surface, self.size), clicks)
 
-    def _without_specks(self, mask: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+    def _without_specks(self, mask: np.ndarray, clicks: Clicks) -> np.ndarray:
         """The large parts of a mask (H, W), and those that are clicked on."""
         number, areas = connected_parts(mask)
         if len(areas) <= 2:
             return mask
         large = 1 + np.flatnonzero(areas[1:] >= LEAST_PART * areas[1:].max())
+        return np.isin(number, np.union1d(large, self._clicked_numbers(number, clicks)))
+
+    def _clicked_numbers(self, number: np.ndarray, clicks: Clicks) -> np.ndarray:
         positive = [click for click in clicks if click.positive]
-        clicked = np.setdiff1d(number[_pixels(positive, self.size)], [0])
-        return np.isin(number, np.union1d(large, clicked))
+        return np.setdiff1d(number[_pixels(positive, self.size)], [0])
 
 
 def _different(found: Sequence[CutOut]) -> list[CutOut]:
@@ -362,7 +359,7 @@ def _common(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / min(a.sum(), b.sum()))
 
 
-def _dots(window: Window, clicks: Sequence[Click], size: Size) -> np.ndarray:
+def _dots(window: Window, clicks: Clicks, size: Size) -> np.ndarray:
     """Mark (H, W) bool the surroundings of clicks in a window, which are certain."""
     if not clicks:
         return np.zeros(size, bool)
@@ -395,7 +392,7 @@ def proposed(photo: Photo) -> Masks:
     return find_objects(photo.image, photo.alpha, lambda: embedded_proposer()(photo.image)).masks
 
 
-def _pixels(clicks: Sequence[Click], size: Size) -> tuple[np.ndarray, np.ndarray]:
+def _pixels(clicks: Clicks, size: Size) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of clicks in a photo."""
     places = np.array([[click.y, click.x] for click in clicks]).reshape(-1, 2)
     rows, columns = places.astype(int).T

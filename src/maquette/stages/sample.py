@@ -39,9 +39,8 @@ def label_noise(models: Models, seed: int, labels: Sequence[int]) -> Tensor:
     """Noise (N, channels, R, R, R) from one CPU generator per label, moved to the models'
     device.
     """
-    flow = models.generator.config.flow
     seeds = [instance_seed(seed, label) for label in labels]
-    return seeded_noise((flow.channels, *(flow.resolution,) * 3), seeds).to(models.device)
+    return seeded_noise(models.generator.config.flow.latent_shape, seeds).to(models.device)
 
 
 def sample(

@@ -16,6 +16,7 @@ import numpy as np
 from maquette.stages.frame import (
     CONTACT_TOLERANCE,
     DepthPicture,
+    ObjectBoxes,
     bottom_height,
     ground_factors,
     shown_labels,
@@ -82,7 +83,7 @@ class _Evidence:
         return fits and self.side >= 0.6 and near and plan
 
 
-def find_supports(seen: DepthPicture, boxes: Mapping[int, np.ndarray]) -> dict[int, Support]:
+def find_supports(seen: DepthPicture, boxes: ObjectBoxes) -> dict[int, Support]:
     """What every shown label stands on; boxes: label -> (2, 3) as estimated.
 
     The confidence is the share of the pixels below the visible foot that agree.
@@ -112,7 +113,7 @@ def find_supports(seen: DepthPicture, boxes: Mapping[int, np.ndarray]) -> dict[i
 
 def likely_supports(
     seen: DepthPicture,
-    boxes: Mapping[int, np.ndarray],
+    boxes: ObjectBoxes,
     sure: Mapping[int, Support],
 ) -> dict[int, Support]:
     """The supports, and what the boxes tell where a foot is hidden or its depth belies it: a box
@@ -137,7 +138,7 @@ def _likely(
     points: np.ndarray,
     foot: _Foot | None,
     reaches: np.ndarray,
-    boxes: Mapping[int, np.ndarray],
+    boxes: ObjectBoxes,
 ) -> Support:
     """``reaches``: logs of how far the box, and what is seen, reach down, over the ground."""
     box, shown = reaches
@@ -162,7 +163,7 @@ def _supporter(
     points: np.ndarray,
     foot: _Foot,
     others: Collection[int],
-    boxes: Mapping[int, np.ndarray],
+    boxes: ObjectBoxes,
 ) -> Support | None:
     """The object below a foot of which most is seen, among those that fit."""
     shares = {}
@@ -224,8 +225,7 @@ def _foot(seen: DepthPicture, label: int) -> _Foot | None:
     beside = []
     for row in lowest_third:
         own_columns = columns[rows == row]
-        ends = [own_columns.min() - BESIDE, own_columns.max() + BESIDE]
-        reach = np.concatenate(ends)
+        reach = np.concatenate([own_columns.min() - BESIDE, own_columns.max() + BESIDE])
         beside.append(np.stack([np.full_like(reach, row), reach], axis=1))
     inside = _within(seen, np.concatenate(beside))
     photo_bottom = int(np.flatnonzero(seen.picture.inside.any(1)).max())
@@ -236,8 +236,7 @@ def _foot(seen: DepthPicture, label: int) -> _Foot | None:
 
 def _within(seen: DepthPicture, pixels: np.ndarray) -> np.ndarray:
     """Those of the pixels (N, 2) that are of the photo."""
-    fits = ((pixels >= 0) & (pixels < len(seen.picture.labels))).all(1)
-    pixels = pixels[fits]
+    pixels = pixels[((pixels >= 0) & (pixels < len(seen.picture.labels))).all(1)]
     return pixels[_at(seen.picture.inside, pixels)]
 
 

@@ -2,27 +2,29 @@
 
 In the flow: a mesh in the scene frame + Closeup -> the same mesh with a texture. Every vertex that
 the photo shows reads its own pixel; every other one reads where the nearest shown ones do, or
-those nearest to its mirror image where the object follows a plane (mirror.py). A face
+those nearest to its mirror images where the object follows planes (mirror.py). A face
 reads one of several copies of the crop, the blurrier the less the photo shows of it, and all copies
 are packed into one picture. Vertices are split where faces of different copies meet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import trimesh
 from PIL import Image
-from scipy.ndimage import distance_transform_edt, maximum_filter
+from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 from trimesh.visual.material import SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
 from maquette.geometry.boxes import longest_side
-from maquette.geometry.cameras import project, resized
+from maquette.geometry.cameras import pixels_at, project, resized
 from maquette.geometry.transforms import unit_vectors
+from maquette.photos.pixels import nearest_inside
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
 from maquette.stages.closeup import Closeup, middle_lines
 from maquette.stages.mirror import MirrorPlane
@@ -56,10 +58,11 @@ class Atlas:
 def textured(
     mesh: trimesh.Trimesh,
     seen: Closeup,
-    plane: MirrorPlane | None = None,
+    mirrors: Sequence[MirrorPlane] = (),
 ) -> trimesh.Trimesh:
     """The mesh (scene frame) with the photo as its texture, on the side that the photo does not
-    show as the plane (scene frame) mirrors it; as it is when the photo shows next to nothing of it.
+    show as mirror planes (scene frame) mirror it; as it is when the photo shows next to nothing of
+    it.
     """
     vertices = np.asarray(mesh.vertices)
     faces = np.asarray(mesh.faces)
@@ -69,8 +72,8 @@ def textured(
         return mesh
     extent = longest_side(vertices)
     pixel, _ = project(seen.camera, vertices)
-    size = (seen.camera.width, seen.camera.height)
-    sources = _sources(vertices, clear, plane, extent)
+    size = seen.camera.size
+    sources = _sources(vertices, clear, mirrors, extent)
     place = _places(vertices, np.clip(pixel, 0, size), clear, sources)
     copy = _copies_of_faces(sources, faces, shown, extent)
     atlas = pack(_filled_from_inside(seen), seen.mask)
@@ -97,33 +100,37 @@ def shown_share(mesh: trimesh.Trimesh, seen: Closeup) -> np.ndarray:
     slope = ((cosine - GRAZING) / (FACING - GRAZING)).clip(0, 1)
     facing = slope * slope * (3 - 2 * slope)
     drawn = checked_mesh(vertices, mesh.faces)
-    inverse, _, _ = draw(*drawn, pixel_from_world(camera), camera.width, camera.height)
+    inverse, _, _ = draw(*drawn, pixel_from_world(camera), *camera.size)
     with np.errstate(divide="ignore"):
         foremost = maximum_filter(np.where(inverse > 0, 1 / inverse, 0), 3)
-    last = (camera.width - 1, camera.height - 1)
-    x, y = np.clip(pixel, 0, last).astype(int).T
+    x, y = pixels_at(camera, pixel)
     tolerance = BEHIND * longest_side(vertices)
     unhidden = np.clip(2 - (depth - foremost[y, x]) / tolerance, 0, 1)
     within = np.clip(seen.inwards()[y // 2, x // 2] + 0.5, 0, 1)
-    outside = (pixel < 0) | (pixel >= (camera.width, camera.height))
+    outside = (pixel < 0) | (pixel >= camera.size)
     return facing * unhidden * within * ~outside.any(1)
 
 
 def _sources(
     vertices: np.ndarray,
     shown: np.ndarray,
-    plane: MirrorPlane | None,
+    mirrors: Sequence[MirrorPlane],
     extent: float,
 ) -> np.ndarray:
-    """(V, 3) where each vertex looks for shown ones: at itself, or at its mirror image when that is
-    shown.
+    """(V, 3) where each vertex looks for shown ones: at itself, or at the first of its mirror
+    images that is shown; that in two mirrors is the last.
     """
-    if plane is None:
-        return vertices
-    images = plane.reflect(vertices)
-    distance, _ = cKDTree(vertices[shown]).query(images)
-    is_image = ~shown & (distance < IMAGED * extent)
-    return np.where(is_image[:, None], images, vertices)
+    ways = [vertices]
+    for plane in mirrors:
+        ways += [plane.reflect(way) for way in ways]
+    tree = cKDTree(vertices[shown])
+    sources = vertices.copy()
+    looking = ~shown
+    for images in ways[1:]:
+        found = looking & (tree.query(images)[0] < IMAGED * extent)
+        sources[found] = images[found]
+        looking &= ~found
+    return sources
 
 
 def _places(
@@ -172,10 +179,8 @@ def _filled_from_inside(seen: Closeup) -> np.ndarray:
     Where the mask is thin, its middle line is inside.
     """
     inwards = seen.inwards()
-    margin = max(1.0, seen.scale / 500)
-    inside = (inwards > margin) | middle_lines(seen.mask, inwards)
-    rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    return seen.photo[rows, columns]
+    inside = (inwards > max(1.0, seen.scale / 500)) | middle_lines(seen.mask, inwards)
+    return seen.photo[nearest_inside(inside)]
 
 
 def pack(picture: np.ndarray, mask: np.ndarray) -> Atlas:
@@ -192,13 +197,12 @@ def pack(picture: np.ndarray, mask: np.ndarray) -> Atlas:
     corners = np.array([(0, 0), *((left, below) for left in lefts)])
     width, height = (corners + sizes).max(0)
     atlas = np.zeros((height, width, 3), np.uint8)
-    empty = np.ones((height, width), bool)
+    filled = np.zeros((height, width), bool)
     for copy, (left, top) in zip(copies, corners):
         part = np.s_[top : top + copy.shape[0], left : left + copy.shape[1]]
         atlas[part] = copy
-        empty[part] = False
-    rows, columns = distance_transform_edt(empty, return_distances=False, return_indices=True)
-    return Atlas(atlas[rows, columns], corners, sizes / full)
+        filled[part] = True
+    return Atlas(atlas[nearest_inside(filled)], corners, sizes / full)
 
 
 def _blurred(

@@ -49,7 +49,7 @@ def thin_parts(
     its outline in pixels, ``side``: of its cube in scene units. measured: its depth was given, so
     that a line may take the noise out of it and nothing else.
     """
-    unit = window.depth / window.camera.intrinsics[0, 0]  # scene units per pixel
+    unit = window.depth / window.camera.focal  # scene units per pixel
     most = THIN * side / float(unit[window.mask].min())
     width = 2 * half_width(window.mask, inwards, most) * unit
     thin = window.mask & (width < THIN * side)

@@ -17,7 +17,7 @@ import trimesh
 from scipy.optimize import least_squares
 
 from maquette.errors import InputError
-from maquette.geometry.boxes import pixel_box
+from maquette.geometry.boxes import bounding_box, pixel_box, scene_from_world
 from maquette.geometry.cameras import (
     intrinsics_from_focal,
     on_ray,
@@ -77,10 +77,7 @@ def normalising(points: Sequence[np.ndarray], rotation: np.ndarray) -> np.ndarra
     longest side of 1.
     """
     turned = [p @ rotation.T for p in points]
-    low = np.min([p.min(0) for p in turned], axis=0)
-    high = np.max([p.max(0) for p in turned], axis=0)
-    scale = 1.0 / max(float((high - low).max()), 1e-9)
-    return similarity(scale, rotation, -scale * (low + high) / 2)
+    return scene_from_world(bounding_box(np.concatenate(turned)), rotation)
 
 
 def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera) -> Camera:
@@ -89,7 +86,7 @@ def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera)
     """
     outlines = {label: extremes(points) for label, points in vertices.items()}
     boxes = {m.label: np.array(pixel_box(m.mask)) for m in masks if m.label in outlines}
-    size = float(max(start.width, start.height))
+    size = float(max(start.size))
     pitch = pitch_of(start)
     focal = float(start.intrinsics[1, 1])
 
@@ -98,8 +95,8 @@ def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera)
         its_pitch, zoom, right, down, away = sought
         rotation = view_centric_rotation(its_pitch)
         position = rotation @ np.array([-right, -down, -np.exp(away)])
-        intrinsics = intrinsics_from_focal(focal * np.exp(zoom), start.width, start.height)
-        return Camera(intrinsics, similarity(1.0, rotation, position), start.width, start.height)
+        intrinsics = intrinsics_from_focal(focal * np.exp(zoom), *start.size)
+        return Camera(intrinsics, similarity(1.0, rotation, position), *start.size)
 
     def residuals(sought: np.ndarray) -> np.ndarray:
         """Edges of the boxes in shares of the picture, and how far the camera left the start."""
@@ -128,7 +125,7 @@ def _first_place(boxes: np.ndarray, start: Camera) -> tuple[float, float, float]
     low = boxes[:, :2].min(0)
     high = boxes[:, 2:].max(0)
     distance = np.clip(focal / max(float((high - low).max()), 1.0), 1.2, 20.0)
-    middle = np.array([start.width, start.height]) / 2
+    middle = np.array(start.size) / 2
     right, down = ((low + high) / 2 - middle) * distance / focal
     return right, down, np.log(distance)
 
@@ -146,21 +143,21 @@ def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perceptio
         unit = normalising([points], rotation_y(azimuth))
         turned = transform_points(unit, points)
         middle = (box[:2] + box[2:]) / 2
-        scale = depth * _longer_side(box) / camera.intrinsics[0, 0]
+        scale = depth * longer_side(box) / camera.focal
         for _ in range(SETTLING):
             centre = on_ray(camera, middle, depth + BEHIND * scale)
             frame = similarity(scale, None, centre)
             seen = picture_box(camera, transform_points(frame, turned))
             doubled_drift = box[:2] + box[2:] - seen[:2] - seen[2:]
             middle = middle + doubled_drift / 2
-            scale *= _longer_side(box) / max(_longer_side(seen), 1e-6)
+            scale *= longer_side(box) / max(longer_side(seen), 1e-6)
         scene_from_made = frame @ unit
         agreed = agreement({mask.label: (mesh, scene_from_made)}, [mask], camera)
         tries.append((agreed, scene_from_made))
     return max(tries, key=lambda found: found[0])[1]
 
 
-def _longer_side(box: np.ndarray) -> float:
+def longer_side(box: np.ndarray) -> float:
     """Pixels, of a picture box (4,)."""
     return float((box[2:] - box[:2]).max())
 
@@ -181,7 +178,7 @@ def agreement(
     """Mean IoU of silhouettes with masks, on a small picture. made: label -> mesh and its (4, 4)
     scene_from_made.
     """
-    scale = CHECK_SIZE / max(camera.width, camera.height)
+    scale = CHECK_SIZE / max(camera.size)
     width = max(8, round(camera.width * scale))
     height = max(8, round(camera.height * scale))
     small = [
@@ -202,8 +199,7 @@ def agreement(
 
 def _shrunk(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     """The nearest pixels of a mask, as (height, width) bool."""
-    size = (width, height)
-    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
 
 
 def placed(
@@ -234,5 +230,5 @@ def picture_box(camera: Camera, points: np.ndarray) -> np.ndarray:
     as far outside.
     """
     pixel, depth = project(camera, points)
-    pixel = np.where(depth[:, None] > 1e-3, pixel, 10.0 * max(camera.width, camera.height))
-    return np.concatenate([pixel.min(0), pixel.max(0)])
+    pixel = np.where(depth[:, None] > 1e-3, pixel, 10.0 * max(camera.size))
+    return bounding_box(pixel).ravel()

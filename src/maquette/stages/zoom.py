@@ -66,8 +66,7 @@ def zoom_pass(
     ]
     condition = encode(models, perception, rows, zoomed=True)
     noise = label_noise(models, sampling.seed, list(states))
-    velocity_of = models.generator.velocity
-    latents = sample(velocity_of, condition, noise, sampling.zoom_steps, sampling)
+    latents = sample(models.generator.velocity, condition, noise, sampling.zoom_steps, sampling)
     made = []
     for (label, state), volume in zip(states.items(), decode(models, latents)):
         cube = state["scene_from_cube"]

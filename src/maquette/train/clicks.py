@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.random import Generator
+
+from maquette.geometry.boxes import PixelBox
 
 
 class NextClick(NamedTuple):
@@ -26,7 +29,7 @@ def next_click(
     truth: np.ndarray,
     found: np.ndarray,
     counts: np.ndarray | None = None,
-    rng: np.random.Generator | None = None,
+    rng: Generator | None = None,
 ) -> NextClick | None:
     """Where to click so that a found mask (H, W) bool becomes the true one; None when it is.
 
@@ -53,7 +56,7 @@ def _depth(area: np.ndarray) -> np.ndarray:
 
 
 def drawn_box(
-    box: tuple[int, int, int, int], rng: np.random.Generator, spread: float = 0.05
+    box: PixelBox, rng: Generator, spread: float = 0.05
 ) -> tuple[float, float, float, float]:
     """A box as a person draws it: each side moved by a normal share of the box's size."""
     left, top, right, bottom = box

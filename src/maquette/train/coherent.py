@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -53,6 +54,7 @@ from maquette.train.task import (
     Batch,
     HeldOut,
     LossAndParts,
+    Parts,
     Sample,
     ScoresAndPicture,
     Task,
@@ -112,8 +114,7 @@ class ObjectSamples(Dataset):
             numbers = range(len(view.placements))
             visible = [k for k in numbers if _is_shown(k + 1, drawn, labels)]
             if visible and project(view.camera, np.zeros(3))[1] > NEAREST:
-                chosen = rng.permutation(visible)[:OBJECTS].tolist()
-                return self._objects(view, drawn, chosen, rng)
+                return self._objects(view, drawn, rng.permutation(visible)[:OBJECTS].tolist(), rng)
         raise no_object(self.seed, index)
 
     def _objects(
@@ -121,7 +122,7 @@ class ObjectSamples(Dataset):
         view: View,
         drawn: np.ndarray,
         chosen: list[int],
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> Sample:
         """Some objects of a view whose masks are drawn so, one after the other. Draws: colours, the
         errors of the depth, then per object the points that are seen of it.
@@ -141,12 +142,12 @@ class ObjectSamples(Dataset):
         self,
         photo: ScenePhoto,
         k: int,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> Sample:
         """Object k of a photo: what the network sees of it, and its pose in the scene frame."""
         camera = photo.view.camera
         placement = photo.view.placements[k]
-        focal = float(camera.intrinsics[0, 0] / camera.width)
+        focal = float(camera.focal / camera.width)
         centre_depth = float(project(camera, np.zeros(3))[1])
         own = photo.labels == k + 1
         box = picture_box(photo.drawn == k + 1)
@@ -196,8 +197,7 @@ class ShapeCodes:
         for start in range(0, len(missing), 8):
             self._read(missing[start : start + 8], device)
         numbers, intrinsic = zip(*(self._known[asset] for asset in assets))
-        gaussians = PartGaussians.of(torch.stack(numbers).to(device))
-        return gaussians, torch.stack(intrinsic).to(device)
+        return PartGaussians.of(torch.stack(numbers).to(device)), torch.stack(intrinsic).to(device)
 
     @torch.no_grad()
     def _read(self, assets: list[int], device: torch.device) -> None:
@@ -228,7 +228,7 @@ def coherent_task(
     return CoherentTask(model, picture, codes, samples, joint)
 
 
-def sight_of(batch: dict[str, Tensor]) -> Sight:
+def sight_of(batch: Sample) -> Sight:
     """How the objects of a batch are seen."""
     known = torch.ones_like(batch["focal"], dtype=torch.bool)
     return Sight(
@@ -376,8 +376,8 @@ class CoherentTask(Task[Coherent]):
             tokens = self.picture(batch["crops"])
         context = model.context(tokens, batch["cues"], keep)
         levels = self._levels(scene, generator, device)
-        errors: dict[str, Tensor] = {}
-        guesses: dict[str, Tensor] = {}
+        errors: Parts = {}
+        guesses: Parts = {}
         for (name, denoising), level in zip(_denoisings(model, x0).items(), levels, strict=True):
             if model.config.diffusion:
                 noise = torch.randn(denoising.clean.shape, generator=generator).to(device)
@@ -412,7 +412,7 @@ class CoherentTask(Task[Coherent]):
 
     def _alignment(
         self,
-        guesses: dict[str, Tensor],
+        guesses: Parts,
         sight: Sight,
         seen: Tensor,
         trust: Tensor,
@@ -439,8 +439,7 @@ class CoherentTask(Task[Coherent]):
         pose = self.truth(model, batch, self.held_out_codes, sight).pose
         context = model.context(self.picture(batch["crops"]), batch["cues"])
         noise = seeded_noise((model.count,), range(len(context))).to(context.device)
-        start = model.split(TEMPERATURE * noise)
-        made = model.sample(context, batch["groups"], start, steps=25)
+        made = model.sample(context, batch["groups"], model.split(TEMPERATURE * noise), steps=25)
         guess = Pose.of(made.pose[:, 0], sight)
         pairs = zip(_boxes(pose), _boxes(guess), strict=True)
         overlap = np.array([oriented_box_iou(one, other) for one, other in pairs])

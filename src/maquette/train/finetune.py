@@ -16,7 +16,6 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.checkpoints.catalogue import release
-from maquette.checkpoints.layouts import read_config
+from maquette.checkpoints.layouts import StateDict, read_config
 from maquette.checkpoints.published import dinov2, iscene, trellis_structure
 from maquette.checkpoints.published.names import to_published
 from maquette.checkpoints.released import (
@@ -40,7 +39,7 @@ from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
 from maquette.data.views import View
 from maquette.errors import CheckpointError
-from maquette.flow.path import interpolate, logit_normal_times, velocity_target
+from maquette.flow.path import interpolate, logit_normal_times, noise_like, velocity_target
 from maquette.framing.slots import slot_pictures
 from maquette.geometry.volumes import TRUNCATION
 from maquette.models.scene_context_flow import (
@@ -65,6 +64,7 @@ from maquette.train.task import (
     on_device,
     stacked,
 )
+from maquette.types import JsonObject, StrPath
 
 PUBLISHED_PIXELS = 512  # side of the rendered views; the encoders' pictures have 518
 LEAST = 50  # pixels of a view that an instance must have more than
@@ -88,7 +88,7 @@ class Base:
         return self.network.config.flow.resolution << (levels - 1)
 
 
-def open_base(root: str | Path) -> Base:
+def open_base(root: StrPath) -> Base:
     """Read a folder of releases: with I-Scene's own if it is there, otherwise TRELLIS's flow
     becomes the paper's two-slot form.
 
@@ -252,7 +252,7 @@ class FinetuneTask(Task[SceneContextFlow]):
         """Mean squared error of the velocity, over all slots."""
         latents, tokens = self.prepare(batch)
         t = logit_normal_times(len(latents), generator).to(latents)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        noise = noise_like(latents, generator)
         keep = (torch.rand(len(latents), generator=generator) >= DROP_CONTEXT).to(latents)
         told = tokens * keep[:, None, None, None]
         errors = self._errors(model, latents, told, t, noise)
@@ -282,7 +282,7 @@ class FinetuneTask(Task[SceneContextFlow]):
         for k in range(self.examined):
             batch = self.collate([self.held_out[k]])
             latents, tokens = self.prepare(on_device(batch, device))
-            noise = torch.randn(latents.shape, generator=generator).to(latents)
+            noise = noise_like(latents, generator)
             for level in self.levels:
                 t = torch.full((1,), level, device=device)
                 error = self._errors(model, latents, tokens, t, noise)[0, 0]
@@ -298,7 +298,7 @@ def finetune_task(base: Base, sources: Sources, seed: int = 0) -> FinetuneTask:
     return FinetuneTask(base, samples, held_out)
 
 
-def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> Path:
+def write_release(folder: StrPath, network: SceneContextFlow, base: Base) -> Path:
     """Write trained weights as ``folder``/IScene in I-Scene's own layout (float16), with the base's
     image conditioner; returns that folder.
 
@@ -324,7 +324,7 @@ def write_release(folder: str | Path, network: SceneContextFlow, base: Base) -> 
     return own
 
 
-def _published_config(c: SceneContextFlowConfig, eyes: VisionConfig) -> dict[str, Any]:
+def _published_config(c: SceneContextFlowConfig, eyes: VisionConfig) -> JsonObject:
     """I-Scene's configuration of a flow and an image encoder."""
     setting = "global" if c.slots == 2 else "global local"
     conditioner = {
@@ -342,7 +342,7 @@ def _published_config(c: SceneContextFlowConfig, eyes: VisionConfig) -> dict[str
     }
 
 
-def _flow_arguments(c: SceneContextFlowConfig) -> dict[str, Any]:
+def _flow_arguments(c: SceneContextFlowConfig) -> JsonObject:
     """The configuration in the words of the release."""
     flow = c.flow
     kinds = {"enable_gate": c.key_gate, "enable_k_bias": c.key_bias}
@@ -370,7 +370,7 @@ def _flow_arguments(c: SceneContextFlowConfig) -> dict[str, Any]:
     }
 
 
-def _vision_arguments(eyes: VisionConfig) -> dict[str, Any]:
+def _vision_arguments(eyes: VisionConfig) -> JsonObject:
     """The configuration in the words of the release."""
     return {
         "img_size": eyes.image_size,
@@ -384,13 +384,13 @@ def _vision_arguments(eyes: VisionConfig) -> dict[str, Any]:
     }
 
 
-def _put_json(path: Path, content: dict[str, Any]) -> None:
+def _put_json(path: Path, content: JsonObject) -> None:
     """JSON, which is YAML too."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1))
 
 
-def _put(path: Path, tensors: dict[str, Tensor]) -> None:
+def _put(path: Path, tensors: StateDict) -> None:
     """Write tensors in half precision, as the release has them."""
     half = {key: t.detach().cpu().half().contiguous().clone() for key, t in tensors.items()}
     with atomic_write(path) as temporary:

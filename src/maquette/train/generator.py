@@ -13,6 +13,7 @@ from maquette.flow.path import (
     data_from_velocity,
     interpolate,
     logit_normal_times,
+    noise_like,
     velocity_target,
 )
 from maquette.flow.sample import euler, seeded_noise
@@ -123,7 +124,7 @@ class GeneratorTask(Task[Generator]):
             return guess, detached({"guess": guess})
         x0 = encode_targets(self.vae, target)
         t = row_times(batch["scene_of"], generator)
-        noise = torch.randn(x0.shape, generator=generator).to(x0)
+        noise = noise_like(x0, generator)
         keep = (torch.rand(len(x0), generator=generator) >= self.drop_context).to(x0)
         condition = model.encode(batch["crops"], batch["lifted"], self.vae, self.zoomed)
         known = Condition(condition.context * keep[:, None, None], condition.lift)
@@ -188,9 +189,7 @@ def _by_kind(name: str, iou: Tensor, scene_of: Tensor) -> Scores:
 
 def _sampled(model: Generator, condition: Condition, scene_of: Tensor) -> dict[str, Tensor]:
     """Latents after one step and after eight, always from the same noise."""
-    flow = model.config.flow
-    shape = (flow.channels, *(flow.resolution,) * 3)
-    noise = seeded_noise(shape, range(len(scene_of))).to(scene_of.device)
+    noise = seeded_noise(model.config.flow.latent_shape, range(len(scene_of))).to(scene_of.device)
     velocity = model.velocity(condition, scene_of)
     whole = torch.ones(len(noise), device=noise.device)
     return {

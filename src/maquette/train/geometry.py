@@ -26,6 +26,7 @@ from maquette.train.task import (
     Task,
     detached,
     device_of,
+    picture_of,
     stacked,
 )
 
@@ -231,5 +232,4 @@ def _picture(batch: Batch, depth: Tensor, normal: Tensor) -> np.ndarray:
         photo = batch["picture"][i, :3]
         depths = [_grey(shown) * known for shown in (batch["depth"][i], depth[i])]
         columns.append(torch.cat([photo, *depths, normal[i] * known], dim=1))
-    sheet = torch.cat(columns, dim=2).permute(1, 2, 0).numpy()
-    return ((sheet + 1) * 127.5).clip(0, 255).astype(np.uint8)
+    return picture_of(torch.cat(columns, dim=2))

@@ -45,6 +45,7 @@ from maquette.train.muon import Muon
 from maquette.train.plot import write_loss_plot
 from maquette.train.ranks import Ranks
 from maquette.train.task import Batch, LossAndParts, Net, Parts, Task, on_device
+from maquette.types import JsonObject, StrPath
 
 Log = Callable[[str], None]
 Row = dict[str, float]  # of the log
@@ -131,10 +132,10 @@ class Run(Generic[Net]):
     def __init__(
         self,
         task: Task[Net],
-        folder: str | Path,
+        folder: StrPath,
         config: LoopConfig,
         device: str = "cpu",
-        metadata: dict[str, Any] | None = None,
+        metadata: JsonObject | None = None,
         base: Checkpoint | None = None,
     ):
         self.task = task
@@ -206,7 +207,7 @@ class Run(Generic[Net]):
             _write_rows(self.folder / "log.csv", self.rows)
             write_loss_plot(self.folder / "loss.png", self.rows)
 
-    def history(self) -> dict[str, Any]:
+    def history(self) -> JsonObject:
         """What the weights have behind them, for the file's header and the model card."""
         history = self.metadata | dataclasses.asdict(self.progress)
         history |= {"device": self.device.type, "processes": self.ranks.world}

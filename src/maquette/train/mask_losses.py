@@ -27,15 +27,10 @@ class MaskLoss(NamedTuple):
 def mask_loss(found: Segmented, truth: Tensor, inside: Tensor) -> MaskLoss:
     """Logits against masks, at the logits' half size; truth and inside: (B, S, S) bool."""
     meant = truth.flatten(1).any(1).float()
-    counts = F.avg_pool2d(inside[:, None].float(), 2)[:, 0]
-    wanted = F.avg_pool2d(truth[:, None].float(), 2)[:, 0]
+    counts = _halved(inside)
+    wanted = _halved(truth)
     logits = found.logits.float()
-    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    entropy = (entropy * counts).sum((1, 2)) / counts.sum((1, 2))
-    shares = logits.sigmoid() * counts
-    common = (shares * wanted).sum((1, 2))
-    both = shares.sum((1, 2)) + wanted.sum((1, 2))
-    dice = 1 - (2 * common + 1) / (both + 1)
+    entropy, dice = _entropy_and_dice(logits, wanted, counts, (1, 2))
     iou = meant * mask_iou(logits > 0, wanted > 0.5, counts > 0)
     quality = F.binary_cross_entropy_with_logits(found.quality.float(), iou)
     of_meant = meant / meant.sum().clamp(min=1)
@@ -54,21 +49,34 @@ class EverythingLoss(NamedTuple):
 
 def everything_loss(found: Everything, labels: Tensor, inside: Tensor) -> EverythingLoss:
     """Against labels (B, S, S), 0 where no object is; inside: (B, S, S) bool."""
-    counts = F.avg_pool2d(inside[:, None].float(), 2)[:, 0]
-    there = F.avg_pool2d((labels > 0)[:, None].float(), 2)[:, 0]
+    counts = _halved(inside)
+    there = _halved(labels > 0)
     logits = found.logits.float()
-    entropy = F.binary_cross_entropy_with_logits(logits, there, reduction="none")
-    shares = logits.sigmoid() * counts
-    common = (shares * there).sum()
-    both = shares.sum() + there.sum()
-    dice = 1 - (2 * common + 1) / (both + 1)
+    entropy, dice = _entropy_and_dice(logits, there, counts)
     at = labels[:, ::2, ::2]
     missed = torch.linalg.vector_norm(found.middle.float() - ways_to_middles(at), dim=1)
     own = (at > 0).float()
-    entropy = (entropy * counts).sum() / counts.sum()
     middle = (missed * own).sum() / own.sum().clamp(min=1)
     iou = mask_iou(logits > 0, there > 0.5, counts > 0).mean()
     return EverythingLoss(entropy, dice, middle, iou)
+
+
+def _halved(masks: Tensor) -> Tensor:
+    return F.avg_pool2d(masks[:, None].float(), 2)[:, 0]
+
+
+def _entropy_and_dice(
+    logits: Tensor,
+    wanted: Tensor,
+    counts: Tensor,
+    over: tuple[int, int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy of pixels and Dice loss, over some dimensions or all."""
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    shares = logits.sigmoid() * counts
+    common = (shares * wanted).sum(over)
+    both = shares.sum(over) + wanted.sum(over)
+    return (entropy * counts).sum(over) / counts.sum(over), 1 - (2 * common + 1) / (both + 1)
 
 
 def ways_to_middles(labels: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 from maquette.errors import InputError
-from maquette.flow.path import interpolate, logit_normal_times, velocity_target
+from maquette.flow.path import interpolate, logit_normal_times, noise_like, velocity_target
 from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
 from maquette.models.generator import Condition, Generator
@@ -36,6 +36,7 @@ from maquette.train.task import (
     concatenated,
     detached,
     device_of,
+    scenes_of_rows,
 )
 
 EXAMINED = 8  # held-out scenes
@@ -125,9 +126,8 @@ def collate_groups(samples: list[Sample]) -> Batch:
     a list of numbers.
     """
     batch = concatenated(samples)
-    starts = np.cumsum([0] + [len(sample["scenes"]) for sample in samples[:-1]])
-    moved = [sample["scene_of"] + int(start) for sample, start in zip(samples, starts)]
-    return batch | {"scene_of": torch.cat(moved), "groups": batch["groups"].tolist()}
+    scene_of = scenes_of_rows(samples, "scenes")
+    return batch | {"scene_of": scene_of, "groups": batch["groups"].tolist()}
 
 
 def midi_task(
@@ -191,7 +191,7 @@ class MidiTask(Task[MultiInstanceGenerator]):
         x0 = encode_targets(self.vae, batch["target"])
         t = logit_normal_times(count, generator)[scene].to(x0.device)
         keep = (torch.rand(count, generator=generator) >= self.drop_context)[scene].to(x0)
-        noise = torch.randn(x0.shape, generator=generator).to(x0)
+        noise = noise_like(x0, generator)
         known = Condition(condition.context * keep[:, None, None], condition.lift)
         velocity = model(interpolate(x0, noise, t), t, known, groups)
         error = (velocity.float() - velocity_target(x0, noise)).square().mean((1, 2, 3, 4))
@@ -199,8 +199,7 @@ class MidiTask(Task[MultiInstanceGenerator]):
         together = torch.tensor(groups)[scene] > 1
         for name, rows in (("flow_scenes", together), ("flow_single", ~together)):
             if rows.any():
-                numbers = torch.nonzero(rows)[:, 0].to(error.device)
-                parts[name] = error[numbers].mean()
+                parts[name] = error[torch.nonzero(rows)[:, 0].to(error.device)].mean()
         return error.mean(), detached(parts)
 
     @torch.no_grad()
@@ -210,8 +209,7 @@ class MidiTask(Task[MultiInstanceGenerator]):
         """
         batch = self.examined.batch(device_of(model))
         condition = self.condition(model, batch)
-        flow = model.config.base.flow
-        shape = (flow.channels, *(flow.resolution,) * 3)
+        shape = model.config.base.flow.latent_shape
         noise = seeded_noise(shape, range(len(batch["crops"]))).to(device_of(model))
         truth = batch["target"][:, 0].float() < 0
         scores = {}

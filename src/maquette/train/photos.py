@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch.utils.data import Dataset
 
 from maquette.data.augment import augment_image, jitter_labels
@@ -24,11 +25,13 @@ from maquette.models.conditioning import (
     cut_window,
     geometry_input,
     letterbox,
+    signed,
 )
 from maquette.train.sources import ViewSource
 from maquette.train.task import (
     Sample,
 )
+from maquette.types import Arrays
 
 INSTANCES = 24  # boxes per view at most
 WINDOWS = 2  # close looks per view
@@ -71,7 +74,7 @@ class PhotoCut:
         return max(height, width) / max(height - 2 * self.rows, width - 2 * self.columns)
 
 
-def random_cut(labels: np.ndarray, rng: np.random.Generator) -> PhotoCut:
+def random_cut(labels: np.ndarray, rng: Generator) -> PhotoCut:
     """None, or a photo of another aspect that cuts off little of the objects (H, W) of a view."""
     if rng.random() >= 0.6:
         return PhotoCut()
@@ -96,7 +99,7 @@ class SampleConfig:
 def geometry_sample(
     view: View,
     boxes: np.ndarray,
-    rng: np.random.Generator,
+    rng: Generator,
     config: SampleConfig,
 ) -> Sample:
     """Network input and targets of one view and the boxes (K, 2, 3) of its placements; a random
@@ -115,8 +118,7 @@ def geometry_sample(
     arrays["labels"] = truth.labels.astype(np.int64)
     arrays["camera"] = _camera_of_cut(view, cut).astype(np.float32)
     if config.close:
-        window = PhotoWindow.of(cut, truth)
-        arrays |= close_samples(view, window, np.unique(shown), rng, config)
+        arrays |= close_samples(view, PhotoWindow.of(cut, truth), np.unique(shown), rng, config)
     sample = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if config.augment and rng.random() < 0.5:
         return mirrored(sample)
@@ -140,7 +142,7 @@ def _camera_of_cut(view: View, cut: PhotoCut) -> np.ndarray:
     return camera
 
 
-def _surface_targets(view: View, cut: PhotoCut, truth: Picture) -> dict[str, np.ndarray]:
+def _surface_targets(view: View, cut: PhotoCut, truth: Picture) -> Arrays:
     """What is true in each pixel of the letterboxed picture: log depth relative to the scene's
     centre, where it is known and where an object is, and the normal in the camera's axes.
     """
@@ -149,7 +151,7 @@ def _surface_targets(view: View, cut: PhotoCut, truth: Picture) -> dict[str, np.
     middle = np.log(centre_depth(camera_parameters(view.camera).astype(np.float64)))
     relative = _log_depth(depth, np.isfinite(depth), _DEPTHS[1]) - middle
     known = truth.inside & np.isfinite(depth) & (np.abs(relative) < _FAR)
-    normal = cut.of(view.normal)[pixels] @ view.camera.world_from_camera[:3, :3]
+    normal = cut.of(view.normal)[pixels] @ view.camera.rotation
     targets = {"depth": np.clip(relative, -_FAR, _FAR).astype(np.float32), "known": known}
     targets["object"] = (truth.labels > 0) & known
     targets["normal"] = np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)
@@ -210,7 +212,7 @@ class ShownPhoto:
     @classmethod
     def of(cls, view: View, cut: PhotoCut) -> ShownPhoto:
         """Cut it out."""
-        camera_from_scene = view.camera.world_from_camera[:3, :3]  # of rows
+        camera_from_scene = view.camera.rotation  # of rows
         normal = cut.of(view.normal) @ camera_from_scene
         labels = cut.of(view.instance).astype(np.int32)
         return cls(cut.of(view.image), labels, cut.of(view.depth), normal)
@@ -220,9 +222,9 @@ def close_samples(
     view: View,
     place: PhotoWindow,
     shown: np.ndarray,
-    rng: np.random.Generator,
+    rng: Generator,
     config: SampleConfig,
-) -> dict[str, np.ndarray]:
+) -> Arrays:
     """Windows around WINDOWS random objects of a view and what is true in them.
 
     shown: the labels that the picture shows.
@@ -238,9 +240,9 @@ def _close_look(
     photo: ShownPhoto,
     place: PhotoWindow,
     label: int,
-    rng: np.random.Generator,
+    rng: Generator,
     config: SampleConfig,
-) -> dict[str, np.ndarray]:
+) -> Arrays:
     """One window. Draws: its margin, whether its mask is jittered and how, its colours."""
     margin = float(rng.uniform(1.1, 1.5)) if config.augment else 1.25
     window = cut_window(photo.image, photo.labels, label, config.close, margin)
@@ -263,9 +265,7 @@ def _close_look(
     }
 
 
-def _objects_to_look_at(
-    labels: np.ndarray, shown: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _objects_to_look_at(labels: np.ndarray, shown: np.ndarray, rng: Generator) -> np.ndarray:
     """(WINDOWS,) labels: different ones if there are as many, 0 if there is none."""
     there = [label for label in shown[shown > 0] if (labels == label).sum() >= LEAST]
     if len(there) >= WINDOWS:
@@ -291,12 +291,12 @@ def mirrored(sample: Sample) -> Sample:
     return flipped
 
 
-def _augmented(picture: Picture, rng: np.random.Generator) -> Picture:
+def _augmented(picture: Picture, rng: Generator) -> Picture:
     """Another photo of the same, with masks that a person or a program drew less exactly; done on
     the small picture, where it is cheap.
     """
     colours = np.round((picture.image + 1) * 127.5).astype(np.uint8)
-    image = augment_image(colours, rng).astype(np.float32) / 127.5 - 1
+    image = signed(augment_image(colours, rng))
     labels = jitter_labels(picture.labels, rng) if rng.random() < 0.3 else picture.labels
     inside = picture.inside
     shown = np.where(inside, labels, 0).astype(np.int32)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from maquette.output import atomic_write
+from maquette.types import StrPath
 
 _SIZE = (900, 480)
 _LEFT, _TOP, _RIGHT, _BOTTOM = (70, 40, 880, 430)  # of the axes
@@ -15,7 +14,7 @@ _TICKS = 5
 _TEXT = (90, 90, 90)
 
 
-def write_loss_plot(path: str | Path, rows: list[dict[str, float]]) -> None:
+def write_loss_plot(path: StrPath, rows: list[dict[str, float]]) -> None:
     """Plot ``loss`` over ``step`` on a logarithmic axis: every logged value thin, the running
     median thick.
     """

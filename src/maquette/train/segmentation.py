@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -22,13 +23,14 @@ from maquette.data.augment import augment_image
 from maquette.data.restyle import Restyler
 from maquette.data.views import View
 from maquette.geometry.boxes import pixel_box
-from maquette.models.conditioning import Cut, cut_square
+from maquette.models.conditioning import Cut, cut_square, signed
 from maquette.models.segmenter import (
     PROMPTS,
     SegmenterNet,
     box_plane,
     click_plane,
 )
+from maquette.stages.point import Window
 from maquette.train.clicks import NextClick, drawn_box, next_click
 from maquette.train.mask_losses import MaskLoss, everything_loss, mask_loss
 from maquette.train.sources import Sources, ViewSource, no_object
@@ -41,6 +43,7 @@ from maquette.train.task import (
     Task,
     detached,
     device_of,
+    picture_of,
     stacked,
 )
 
@@ -86,15 +89,14 @@ class PointedWindows(Dataset):
         self,
         view: View,
         label: int,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> Sample:
         labels = view.instance.astype(np.int32)
-        window = _window(labels, label, rng)
-        cut = cut_square(view.image, labels, window, self.size)
+        cut = cut_square(view.image, labels, _window(labels, label, rng), self.size)
         colours = cut.colours
         if self.augment:
             colours = self._restyled(cut, rng)
-        picture = (colours.astype(np.float32) / 127.5 - 1) * cut.inside[..., None]
+        picture = signed(colours) * cut.inside[..., None]
         meant = -1 if self.augment and rng.random() < NOTHING else label
         truth = (cut.labels == meant) & cut.inside
         free = (cut.labels == 0) & cut.inside
@@ -109,7 +111,7 @@ class PointedWindows(Dataset):
         flipped = {name: array[..., mirrored] for name, array in arrays.items()}
         return {name: torch.from_numpy(array.copy()) for name, array in flipped.items()}
 
-    def _restyled(self, cut: Cut, rng: np.random.Generator) -> np.ndarray:
+    def _restyled(self, cut: Cut, rng: Generator) -> np.ndarray:
         colours = cut.colours
         if rng.random() < RESTYLED:
             colours = _restyler(self.seed)(colours, cut.labels, rng)
@@ -122,12 +124,11 @@ def _restyler(seed: int) -> Restyler:
     return Restyler.open(seed)
 
 
-def _window(labels: np.ndarray, label: int, rng: np.random.Generator) -> tuple[int, int, int]:
+def _window(labels: np.ndarray, label: int, rng: Generator) -> tuple[int, int, int]:
     """Left, top and side of a window that shows an object, or the whole picture."""
     height, width = labels.shape
     if rng.random() < WHOLE:
-        side = max(height, width)
-        return (width - side) // 2, (height - side) // 2, side
+        return Window.whole(labels.shape)
     x0, y0, x1, y1 = pixel_box(labels == label)
     longer = max(x1 - x0, y1 - y0)
     margin = np.exp(rng.uniform(*np.log(MARGINS)))
@@ -146,7 +147,7 @@ def _window(labels: np.ndarray, label: int, rng: np.random.Generator) -> tuple[i
 class _Pointing:
     """Who points at the objects of a batch: the prompts so far, (B, 4, S / 2, S / 2) on the CPU."""
 
-    def __init__(self, batch: Batch, rng: np.random.Generator):
+    def __init__(self, batch: Batch, rng: Generator):
         self.truth = batch["truth"].cpu().numpy()
         self.inside = batch["inside"].cpu().numpy()
         self.free = batch["free"].cpu().numpy()
@@ -179,8 +180,7 @@ class _Pointing:
     def answer(self, logits: Tensor) -> None:
         """Look at what was found: it is the mask before of the next round, and gets one click."""
         self.prompts[:, 3] = logits.float().sigmoid().cpu()
-        found = _enlarged(logits).cpu().numpy() > 0
-        for number, mask in enumerate(found):
+        for number, mask in enumerate(_enlarged(logits).cpu().numpy() > 0):
             if self.rng.random() < DECIDED:
                 self.prompts[number, 3] = (self.prompts[number, 3] > 0.5).float()
             if self.rng.random() < FORGOTTEN:
@@ -196,8 +196,7 @@ class _Pointing:
 
     def _correct(self, number: int, found: np.ndarray) -> None:
         """One more click where a mask is wrong."""
-        truth = self.truth[number]
-        self._click(number, next_click(truth, found, self.inside[number], self.rng))
+        self._click(number, next_click(self.truth[number], found, self.inside[number], self.rng))
 
     def _click(self, number: int, click: NextClick | None) -> None:
         if click is None:
@@ -208,7 +207,7 @@ class _Pointing:
         torch.maximum(plane, click_plane(place, (side // 2, side // 2)), out=plane)
 
 
-def _coarse(truth: np.ndarray, rng: np.random.Generator) -> Tensor:
+def _coarse(truth: np.ndarray, rng: Generator) -> Tensor:
     """A mask (S / 2, S / 2) as a look from afar finds it: blurred, shifted, with soft edges."""
     cells = int(rng.integers(6, 25))
     mask = torch.from_numpy(truth)[None, None].float()
@@ -294,8 +293,7 @@ class SegmentationTask(Task[SegmenterNet]):
             for _ in range(clicks - 1):
                 pointing.answer(found.logits)
                 found = model(maps, pointing.prompts.to(device))
-            judged = mask_loss(found, batch["truth"], batch["inside"])
-            scores[f"iou_{name}"] = float(judged.iou)
+            scores[f"iou_{name}"] = float(mask_loss(found, batch["truth"], batch["inside"]).iou)
             shown.append(_enlarged(found.logits[:SHOWN]).sigmoid().cpu())
         found_all = model.everything(maps)
         seen = everything_loss(found_all, batch["labels"], batch["inside"])
@@ -310,6 +308,4 @@ def _picture(batch: Batch, found: list[Tensor]) -> np.ndarray:
     for masks in found:
         grey = (2 * masks - 1)[:, None]
         rows.append(grey.expand(-1, 3, -1, -1))
-    sheet = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
-    levels = (sheet.permute(1, 2, 0).numpy() + 1) * 127.5
-    return levels.clip(0, 255).astype(np.uint8)
+    return picture_of(torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1))

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -26,17 +27,18 @@ from maquette.data.augment import augment_image, jitter_labels
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
 from maquette.data.views import View, boxes_in_scene
-from maquette.geometry.boxes import bounding_box
+from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.cameras import lift
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.geometry.volumes import DepthView
-from maquette.models.conditioning import instance_crop
+from maquette.masks.labels import labels_in
+from maquette.models.conditioning import instance_crop, signed
 from maquette.models.generator import GeneratorConfig
 from maquette.models.image_encoder import GeometryNet
 from maquette.models.lifting import lifted_grid
 from maquette.stages.perceive import perceive
 from maquette.train.sources import ViewSource, no_object
-from maquette.train.task import Batch, Sample, concatenated, of_class, stacked
+from maquette.train.task import Batch, Sample, concatenated, of_class, scenes_of_rows, stacked
 from maquette.types import InstanceMask, SceneInput
 
 BACKGROUND_DEPTH = 1e3  # scene units, stands for "nothing there"
@@ -60,7 +62,7 @@ class RowConfig:
 def disturb_depth(
     depth: np.ndarray,
     labels: np.ndarray,
-    rng: np.random.Generator,
+    rng: Generator,
     strength: float,
     shift_instances: bool,
 ) -> np.ndarray:
@@ -79,7 +81,7 @@ def disturb_depth(
         noise = rng.normal(0, spread, (cells, cells)).astype(np.float32)
         log_error += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    for label in np.unique(labels[labels > 0]):
+    for label in labels_in(labels):
         own = labels == label
         along_x = (x[own] - x[own].mean()) / width
         along_y = (y[own] - y[own].mean()) / height
@@ -89,24 +91,24 @@ def disturb_depth(
     return depth * np.exp(strength * log_error)
 
 
-def disturb_box(box: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+def disturb_box(box: np.ndarray, rng: Generator, strength: float) -> np.ndarray:
     """A box (2, 3) with the errors of an estimated one: it is shifted, and hidden faces are farther
     off than visible ones.
 
     The upper z face looks at the camera. Errors are relative to the box's longest side.
     """
-    side = float((box[1] - box[0]).max())
+    side = longest_side(box)
     spread = np.full((2, 3), 0.08)
     spread[0, 2] = 0.16  # the back
     moved = box + side * strength * (rng.normal(0, 0.04, 3) + rng.normal(0, spread))
     return np.sort(moved, axis=0)
 
 
-def zoom_cube(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def zoom_cube(box: np.ndarray, rng: Generator) -> np.ndarray:
     """(4, 4) scene_from_cube around a box (2, 3) of the scene frame, with the slack that a box
     known only roughly has.
     """
-    side = float((box[1] - box[0]).max()) * rng.uniform(1.08, 1.45)
+    side = longest_side(box) * rng.uniform(1.08, 1.45)
     slack = (side - (box[1] - box[0])) / 2
     return similarity(side, None, box.mean(0) + rng.uniform(-0.8, 0.8, 3) * slack)
 
@@ -115,7 +117,7 @@ def coarse_volume(
     target: Tensor,
     resolution: int,
     side: float,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> Tensor:
     """(R, R, R) what the scene pass would show of an instance in its zoom cube: blurred, shifted,
     in [-1, 1].
@@ -156,7 +158,7 @@ class DepthEstimator:
         image: (H, W, 3) uint8; drawn: (H, W) labels; depth: (H, W) true, which what is not seen
         keeps.
         """
-        labels = np.unique(drawn[drawn > 0])
+        labels = labels_in(drawn)
         masks = tuple(InstanceMask(int(label), drawn == label) for label in labels)
         seen = perceive(self.network, SceneInput(image, masks)).photo_depth
         found = depth.copy()
@@ -189,14 +191,14 @@ class ShownView:
         """Numbers of the placements that the masks show."""
         return [k for k in range(len(self.view.placements)) if (self.drawn == k + 1).any()]
 
-    def estimate(self, rng: np.random.Generator, shift_instances: bool) -> DepthView:
+    def estimate(self, rng: Generator, shift_instances: bool) -> DepthView:
         """The surface that an estimator sees (``DepthEstimator``) or would (``disturb_depth``);
         the former leaves objects in their place, whatever ``shift_instances`` says.
         """
         noisy = self.relief
         if noisy is None:
             noisy = disturb_depth(self.depth, self.labels, rng, self.strength, shift_instances)
-        colours = torch.from_numpy(self.image.astype(np.float32) / 127.5 - 1.0)
+        colours = torch.from_numpy(signed(self.image))
         camera = self.view.camera
         return DepthView(
             torch.from_numpy(noisy.astype(np.float32)),
@@ -210,7 +212,7 @@ class ShownView:
 def show(
     view: View,
     library: AssetLibrary,
-    rng: np.random.Generator,
+    rng: Generator,
     rows: RowConfig,
 ) -> ShownView:
     """Another photo of a view, with errors. Draws, in this order: colours, masks, how strong the
@@ -237,14 +239,13 @@ class RowMaker:
     resolution: int
     eye: DepthEstimator | None = None  # sees ``rows.estimated`` of the views
 
-    def of(self, view: View, rng: np.random.Generator) -> Sample:
+    def of(self, view: View, rng: Generator) -> Sample:
         """All rows of one view: crops (N, 5, S, S), lifted (N, C, G, G, G), target (N, 4, R, R, R)
         float16, scene_of (N,) int64. Nothing when the masks as drawn show nothing.
         """
         shown = show(view, self.library, rng, self.rows)
         if self.eye is not None and shown.visible and rng.random() < self.rows.estimated:
-            relief = self.eye.reliefs(shown.image, shown.drawn, shown.depth)
-            shown = replace(shown, relief=relief)
+            shown = replace(shown, relief=self.eye.reliefs(shown.image, shown.drawn, shown.depth))
         rows: list[Sample] = []
         if shown.visible and self.rows.scene_instances:
             rows += self._scene_rows(shown, rng)
@@ -252,7 +253,7 @@ class RowMaker:
             rows += self._zoom_rows(shown, rng)
         return stacked(rows) if rows else {}
 
-    def _scene_rows(self, shown: ShownView, rng: np.random.Generator) -> list[Sample]:
+    def _scene_rows(self, shown: ShownView, rng: Generator) -> list[Sample]:
         """The scene branch and some instances, all in the scene's cube. Draws: errors of the depth,
         which instances, then per row whether it has a lift.
         """
@@ -268,7 +269,7 @@ class RowMaker:
             rows.append(self._row(shown, label, lifted, target, -1 if label is None else 0))
         return rows
 
-    def _zoom_rows(self, shown: ShownView, rng: np.random.Generator) -> list[Sample]:
+    def _zoom_rows(self, shown: ShownView, rng: Generator) -> list[Sample]:
         """Some instances, each in a cube of its own. Draws: errors of the depth, which instances,
         then per row its cube, whether it has a coarse volume and which, whether it has a lift.
         """
@@ -284,8 +285,7 @@ class RowMaker:
             target = self._target(shown.view, [k], np.linalg.inv(cube))
             coarse = None
             if rng.random() >= self.rows.drop_coarse:
-                grid = self.model.flow.lift_resolution
-                coarse = coarse_volume(target, grid, cube[0, 0], rng)
+                coarse = coarse_volume(target, self.model.flow.lift_resolution, cube[0, 0], rng)
             lifted = self._lifted(rng, shown, seen, cube, k + 1, coarse)
             rows.append(self._row(shown, k + 1, lifted, target, -1))
         return rows
@@ -309,7 +309,7 @@ class RowMaker:
 
     def _lifted(
         self,
-        rng: np.random.Generator,
+        rng: Generator,
         shown: ShownView,
         seen: DepthView,
         scene_from_cube: np.ndarray,
@@ -329,8 +329,7 @@ class RowMaker:
     ) -> Tensor:
         """(4, R, R, R) some placements in a cube."""
         if self.rows.frame == "canonical":  # undo the camera's azimuth about the cube's centre
-            upright = similarity(1.0, rotation_y(-_azimuth(view)))
-            cube_from_scene = upright @ cube_from_scene
+            cube_from_scene = similarity(1.0, rotation_y(-_azimuth(view))) @ cube_from_scene
         cube_from_world = cube_from_scene @ view.scene_from_world
         placements = [view.placements[k] for k in kept]
         placed = [(p.asset, cube_from_world @ p.world_from_asset) for p in placements]
@@ -364,7 +363,6 @@ class SequenceSamples(Dataset):
 def collate_rows(samples: list[Sample]) -> Batch:
     """The rows of several views; ``scene_of`` keeps pointing to the right scene branch."""
     batch = concatenated(samples)
-    starts = np.cumsum([0] + [len(sample["scene_of"]) for sample in samples[:-1]])
-    moved = [sample["scene_of"] + int(start) for sample, start in zip(samples, starts)]
-    batch["scene_of"] = torch.where(batch["scene_of"] >= 0, torch.cat(moved), -1)
+    moved = scenes_of_rows(samples, "scene_of")
+    batch["scene_of"] = torch.where(batch["scene_of"] >= 0, moved, -1)
     return batch

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
+from maquette.flow.path import noise_like
 from maquette.geometry.part_gaussians import PartGaussians, yaw_rotations
 from maquette.geometry.transforms import rotation_y, scale_of, similarity
 from maquette.models.part_shapes import CANONICAL_SIZE, PART_NUMBERS, PartShapes
@@ -48,7 +50,7 @@ def canonical_volume(library: AssetLibrary, asset: int, resolution: int) -> Tens
     return torch.from_numpy(placed_volume(library, placed, resolution))
 
 
-def points_inside(tsdf: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def points_inside(tsdf: np.ndarray, count: int, rng: Generator) -> np.ndarray:
     """(count, 3) random points of the cells (R, R, R) that are inside, or of the lowest ones of an
     object thinner than a cell.
     """
@@ -57,8 +59,7 @@ def points_inside(tsdf: np.ndarray, count: int, rng: np.random.Generator) -> np.
     cells = np.flatnonzero(flat < 0)
     if len(cells) < 8:
         cells = np.argpartition(flat, 64)[:64]
-    chosen = rng.choice(cells, count)
-    index = np.stack(np.unravel_index(chosen, tsdf.shape), axis=1)
+    index = np.stack(np.unravel_index(rng.choice(cells, count), tsdf.shape), axis=1)
     return (index + rng.random((count, 3))) / resolution - 0.5
 
 
@@ -92,7 +93,7 @@ class ShapeSamples(Dataset):
         return {"volumes": torch.from_numpy(np.stack(volumes)).half(), **floats}
 
     @staticmethod
-    def _pose(rng: np.random.Generator) -> np.ndarray:
+    def _pose(rng: Generator) -> np.ndarray:
         """(4, 4) cube_from_asset: any yaw, a size around the canonical one, a place where it mostly
         stays in the cube.
         """
@@ -148,8 +149,7 @@ class ShapeTask(Task[PartShapes]):
         """
         first, second = (encode_targets(self.vae, part) for part in batch["volumes"].unbind(1))
         gaussians, intrinsic = model.encode(first)
-        noise = torch.randn(intrinsic.shape, generator=generator).to(intrinsic)
-        disturbed = intrinsic + self.intrinsic_noise * noise
+        disturbed = intrinsic + self.intrinsic_noise * noise_like(intrinsic, generator)
         made, moved = self._decoded(model, batch, gaussians, disturbed)
         here = (made.float() - first).square().mean()
         there = (moved.float() - second).square().mean()

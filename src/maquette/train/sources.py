@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
+from numpy.random import Generator
 
 from maquette.data.catalogue import Catalogue
 from maquette.data.compose import compose
@@ -15,7 +15,7 @@ from maquette.data.library import AssetLibrary
 from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_view
 
-ViewSource = Callable[[np.random.Generator], View]  # a random view of a random scene
+ViewSource = Callable[[Generator], View]  # a random view of a random scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class RandomViews:
     scenes: SceneConfig
     views: ViewConfig
 
-    def __call__(self, rng: np.random.Generator) -> View:
+    def __call__(self, rng: Generator) -> View:
         """A new scene and one view of it."""
         scene: ComposedScene = compose(self.catalogue, rng, self.scenes)
         return sample_view(scene, self.catalogue, rng, self.views)

@@ -14,14 +14,14 @@ import tarfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from numpy.random import Generator
 
-from maquette.data.shards import decode_view, index_name, index_of
+from maquette.data.shards import decode_view, index_name, index_of, shards_of
 from maquette.data.views import View
 from maquette.errors import InputError
-from maquette.execute.store import brought_here, place, span
+from maquette.execute.store import brought_here, span
+from maquette.types import JsonObject, StrPath
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,13 @@ class StoredViews:
     geometry: bool = True
 
     @classmethod
-    def open(cls, folder: str | Path, kinds: Collection[str] | None = None) -> StoredViews:
+    def open(cls, folder: StrPath, kinds: Collection[str] | None = None) -> StoredViews:
         """List the scenes of all finished shards, or those of some kinds (``SceneConfig.mix``).
 
         InputError when there are none or a shard is damaged.
         """
-        shards = sorted(place(folder).glob("scenes-*.tar"))
-        if not shards:
-            raise InputError(
-                f"{folder} holds no shards (scenes-*.tar); build some with: maquette data build"
-            )
         chosen = []
-        for shard in shards:
+        for shard in shards_of(folder):
             for scene in _index(shard)["scenes"].values():
                 if kinds is None or scene["kind"] in kinds:
                     chosen.append(_StoredScene(shard, scene["members"]))
@@ -73,7 +68,7 @@ class StoredViews:
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def __call__(self, rng: np.random.Generator) -> View:
+    def __call__(self, rng: Generator) -> View:
         """One stored view."""
         scene = self.scenes[int(rng.integers(len(self.scenes)))]
         document = scene.read(["scene.json"])
@@ -84,7 +79,7 @@ class StoredViews:
         return decode_view(document | pictures, number)
 
 
-def _index(shard: Path) -> dict[str, Any]:
+def _index(shard: Path) -> JsonObject:
     """What lies where in a shard, from the file beside it, or from the shard where that is missing
     or of another one. InputError when it is damaged.
     """

@@ -74,6 +74,18 @@ def concatenated(samples: list[Sample]) -> Batch:
     return {name: torch.cat([sample[name] for sample in samples]) for name in samples[0]}
 
 
+def scenes_of_rows(samples: list[Sample], scenes: str) -> Tensor:
+    """``scene_of`` of all rows of the samples, which counts on after each one's ``scenes``."""
+    starts = np.cumsum([0] + [len(sample[scenes]) for sample in samples[:-1]])
+    return torch.cat([sample["scene_of"] + int(start) for sample, start in zip(samples, starts)])
+
+
+def picture_of(sheet: Tensor) -> np.ndarray:
+    """(H, W, 3) uint8 of colours (3, H, W) in -1..1."""
+    levels = (sheet.permute(1, 2, 0).numpy() + 1) * 127.5
+    return levels.clip(0, 255).astype(np.uint8)
+
+
 def on_device(batch: Batch, device: torch.device) -> Batch:
     """The batch with its tensors on a device; lists stay with the processor."""
     return {

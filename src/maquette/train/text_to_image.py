@@ -162,8 +162,7 @@ class TextToImageTask(Task[TextToImage]):
             errors = []
             for step in STEPS:
                 noise = _noise(model, whole, generator)
-                steps = torch.full((len(words),), step)
-                errors.append(_errors(model, whole, words, steps, noise))
+                errors.append(_errors(model, whole, words, torch.full((len(words),), step), noise))
             scores[f"noise{name}"] = float(torch.stack([e.noise for e in errors]).mean())
             scores[f"velocity{name}"] = float(torch.stack([e.velocity for e in errors]).mean())
         scores["words_help"] = scores["velocity_shuffled"] / scores["velocity"] - 1
@@ -180,8 +179,7 @@ class DenoisingErrors:
 
 def _noise(model: TextToImage, batch: Batch, generator: torch.Generator) -> Tensor:
     """Noise for the pictures of a batch, on their device."""
-    noise = torch.randn(batch["pictures"].shape, generator=generator)
-    return noise.to(batch["pictures"].device)
+    return torch.randn(batch["pictures"].shape, generator=generator).to(batch["pictures"].device)
 
 
 def _errors(

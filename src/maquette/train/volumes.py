@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
+from maquette.flow.path import noise_like
 from maquette.geometry.transforms import rotation_y, scale_of, similarity
 from maquette.geometry.volumes import TRUNCATION
 from maquette.models.volume_vae import VolumeVAE
@@ -27,6 +29,7 @@ from maquette.train.task import (
     Task,
     detached,
     device_of,
+    picture_of,
     stacked,
 )
 
@@ -45,21 +48,21 @@ class VolumeSamples(Dataset):
     crop: int = 32
     seed: int = 0
 
-    def objects(self, rng: np.random.Generator) -> Placed:
+    def objects(self, rng: Generator) -> Placed:
         """A random arrangement in a cube: (asset, cube_from_asset) of one object filling it, or of
         several smaller ones.
         """
         count = 1 if rng.random() < 0.7 else int(rng.integers(2, 6))
         return [self._object(rng, alone=count == 1) for _ in range(count)]
 
-    def _object(self, rng: np.random.Generator, alone: bool) -> tuple[int, np.ndarray]:
+    def _object(self, rng: Generator, alone: bool) -> tuple[int, np.ndarray]:
         """A random asset and its place (4, 4) in the cube; smaller when it is not alone."""
         size = rng.uniform(0.55, 0.95) if alone else np.exp(rng.uniform(*np.log(SMALLER)))
         place = rng.uniform(-0.5, 0.5, 3) * max(0.0, 1.0 - 0.8 * size)
         asset = int(rng.integers(len(self.library)))
         return asset, similarity(size, rotation_y(rng.uniform(0, 2 * np.pi)), place)
 
-    def volume(self, rng: np.random.Generator) -> Tensor:
+    def volume(self, rng: Generator) -> Tensor:
         """A random whole volume (4, R, R, R)."""
         return self._fill(self.objects(rng), np.eye(4), self.resolution)
 
@@ -87,7 +90,7 @@ class VolumeSamples(Dataset):
                 break
         return {"volume": self._fill(objects, part_from_cube, self.crop)}
 
-    def _random_part(self, rng: np.random.Generator) -> np.ndarray:
+    def _random_part(self, rng: Generator) -> np.ndarray:
         """(4, 4) part_from_cube of a crop whose corner is every eighth cell."""
         share = self.crop / self.resolution
         eighths = rng.integers(0, (self.resolution - self.crop) // 8 + 1, 3)
@@ -135,7 +138,7 @@ class VolumeTask(Task[VolumeVAE]):
     ) -> LossAndParts:
         """Reconstruction + KL."""
         mean, logvar = model.moments(batch["volume"])
-        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        noise = noise_like(mean, generator)
         decoded = model.decode_raw(mean + (0.5 * logvar).exp() * noise)
         shape, colour = reconstruction_loss(decoded, batch["volume"])
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
@@ -182,5 +185,4 @@ def _slices(truth: Tensor, decoded: Tensor) -> np.ndarray:
         middle = volume[:8, ..., depth // 2].float().cpu().clamp(-1, 1)
         shape = middle[:, :1].expand(-1, 3, -1, -1)
         rows += [torch.cat(list(planes), dim=2) for planes in (shape, middle[:, 1:])]
-    sheet = torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
-    return ((sheet + 1) * 127.5).astype(np.uint8)
+    return picture_of(torch.cat(rows, dim=1))

@@ -20,6 +20,7 @@ from maquette.app.studio import Studio
 from maquette.app.uploads import Named
 from maquette.batch.pairs import GEOMETRY_SUFFIXES
 from maquette.errors import InputError
+from maquette.types import JsonObject
 
 # for addresses whose content never changes
 FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
@@ -40,7 +41,6 @@ ERRORS = {
 MOST_FIELDS = 50  # of a form, besides its files
 IN_MEMORY = 1 << 20  # bytes of a body; more goes to a temporary file
 
-JsonObject = dict[str, Any]
 Fields = dict[str, list[Any]]  # of a form, by name: strings and (name, stream) pairs
 
 

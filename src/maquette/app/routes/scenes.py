@@ -106,8 +106,7 @@ def regenerate(
     """Make one object anew with another seed; all others stay."""
     made_with = scenes.made_with(studio, scene)
     chosen = options.regeneration(request, crew.capabilities(), made_with)
-    job = jobs.submit_regeneration(studio, scene, request.label, chosen)
-    return accepted(job, crew, response)
+    return accepted(jobs.submit_regeneration(studio, scene, request.label, chosen), crew, response)
 
 
 @router.get("/api/scenes/{scene}/export", response_class=Response)

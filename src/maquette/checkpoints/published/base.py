@@ -17,20 +17,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from maquette.checkpoints.layouts import Shapes, StateDict
 from maquette.errors import CheckpointError, present
 
 Config = Mapping[str, Any]  # the content of config.json
 C = TypeVar("C")
 Network = TypeVar("Network", bound=nn.Module)
-Shapes = dict[str, tuple[int, ...]]  # published key -> shape
 Tensors = Mapping[str, Tensor]
-Outputs = dict[str, Tensor]
+Outputs = StateDict
 # network (None where there is none), inputs, configuration -> outputs
 Run = Callable[[Any, Tensors, Config], Outputs]
 TOLERANCE = 1e-5  # largest absolute error in float32
 SIZES_PER_SIDE = 64  # a configuration's size may be so many times the longest side of a tensor
 MOST_STEPS = 1000  # of sampling
 MOST_TENSORS = 10_000  # of a network; the largest published ones have below 2,000
+
+
+class Trace(list[tuple[Tensor, ...]]):
+    """The states of a sampler, which calls it after each step."""
+
+    def __call__(self, _: int, *state: Tensor) -> None:
+        """Keep it."""
+        self.append(state)
 
 
 def class_name(config: Config) -> str:
@@ -213,9 +221,9 @@ def _is_matrix(module: nn.Module) -> bool:
 @contextlib.contextmanager
 def recorded(
     outputs: Mapping[str, nn.Module], inputs: Mapping[str, nn.Module] | None = None
-) -> Iterator[dict[str, Tensor]]:
+) -> Iterator[Outputs]:
     """What submodules give, and what they are given first, by name, while this lasts."""
-    found: dict[str, Tensor] = {}
+    found: Outputs = {}
 
     def keep(name: str, given: bool) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, arguments: Any, output: Any) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from maquette.checkpoints.published import dinov2, trellis_structure
 from maquette.checkpoints.published.base import (
@@ -23,6 +23,7 @@ from maquette.checkpoints.published.base import (
     PublishedModel,
     Shapes,
     Tensors,
+    Trace,
     arguments,
     builder,
     configured,
@@ -121,7 +122,7 @@ load = partial(from_published, rules=NAMES, trunk=("flow.blocks",))
 shapes = partial(published_shapes, rules=NAMES)
 
 
-def published_tensors(network: SceneContextFlow) -> dict[str, Tensor]:
+def published_tensors(network: SceneContextFlow) -> Outputs:
     """The state dict under published names, to write a checkpoint in the original layout."""
     return to_published(network.state_dict(), NAMES)
 
@@ -142,8 +143,7 @@ def _variant(
     given = published_tensors(network)
     cut = {}
     for key, shape in expected.items():
-        kept = tuple(slice(size) for size in shape)
-        cut[key] = given[key][kept]
+        cut[key] = given[key][tuple(slice(size) for size in shape)]
     load(variant, cut, dtype)
     return variant
 
@@ -152,7 +152,7 @@ def _run_flow(network: SceneContextFlow, given: Tensors, config: Config) -> Outp
     x = given["x"]
     cond = given["cond"]
     levels = given["t"] / 1000.0
-    found: dict[str, Tensor] = {}
+    found: Outputs = {}
     for name, case in config["cases"].items():
         dtype = torch.float16 if case["fp16"] else torch.float32
         variant = _variant(network, config, case, dtype)
@@ -244,17 +244,13 @@ def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Ou
     sampling = sampling_from_config(config["sampler"])
     denoiser = config["denoiser"]
     complete = of_kind(networks["denoiser"], SceneContextFlow)
-    found: dict[str, Tensor] = {}
+    found: Outputs = {}
     for name, options in config["variants"].items():
         network = _switched(complete, denoiser, options)
         generator = torch.Generator().manual_seed(config["seed"])
         noise = draw_noise(network, generator)
-        steps: list[tuple[Tensor, ...]] = []
-
-        def kept(_: int, *state: Tensor, to: list[tuple[Tensor, ...]] = steps) -> None:
-            to.append(state)
-
-        latents = sample_structure(network, given["cond"], noise, sampling, trace=kept)
+        steps = Trace()
+        latents = sample_structure(network, given["cond"], noise, sampling, trace=steps)
         logits = _decoder_of(networks).decode_raw(latents.flatten(0, 1))
         coords = trellis_structure.occupied(logits)
         details = torch.randn(len(coords), 8, generator=generator)

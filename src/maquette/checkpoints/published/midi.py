@@ -28,6 +28,7 @@ from maquette.checkpoints.published.names import without_prefix
 from maquette.errors import InputError, present
 from maquette.framing.crops import Framing, framing_from_config, whiten
 from maquette.geometry.octree import Grid, evaluate_dense
+from maquette.masks.labels import labels_in
 from maquette.models.midi3d import (
     HALF_SIDE,
     MidiModels,
@@ -119,7 +120,7 @@ def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Ou
     models = models_of(networks, clip_framing, dino_framing)
     image = given["rgb"].numpy()
     labels = given["seg"].numpy()
-    masks = np.stack([labels == label for label in np.unique(labels[labels > 0])])
+    masks = np.stack([labels == label for label in labels_in(labels)])
     for_clip, for_dino = midi_pictures(image, masks, clip_framing, dino_framing)
     condition = midi_condition(models, image, masks)
     steps: list[Tensor] = []
@@ -144,7 +145,7 @@ def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Ou
     return outputs
 
 
-def _decoded(models: MidiModels, latents: Tensor, cells: int = 8) -> dict[str, Tensor]:
+def _decoded(models: MidiModels, latents: Tensor, cells: int = 8) -> Outputs:
     """The release's decoding on a tiny grid: once in the scene's cube, again in the box of the
     values that are not positive.
     """
@@ -153,8 +154,7 @@ def _decoded(models: MidiModels, latents: Tensor, cells: int = 8) -> dict[str, T
     points = whole.points(torch.cartesian_prod(*(torch.arange(cells + 1),) * 3))
     found: dict[str, list[Tensor]] = defaultdict(list)
     for latent in latents:
-        prepared = models.vae.prepare(latent[None])
-        field = partial(field_in_chunks, models.vae, prepared)
+        field = partial(field_in_chunks, models.vae, models.vae.prepare(latent[None]))
         coarse = field(points)
         below = points[coarse <= 0]
         if not len(below):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from maquette.checkpoints.layouts import StateDict
 from maquette.checkpoints.published.base import (
     Shapes,
     Tensors,
@@ -82,11 +83,11 @@ def fuse(tensors: Sequence[Tensor], heads: int) -> Tensor:
     return by_head.transpose(0, 1).flatten(0, 2)
 
 
-def to_published(tensors: Tensors, rules: Sequence[Rule]) -> dict[str, Tensor]:
+def to_published(tensors: Tensors, rules: Sequence[Rule]) -> StateDict:
     """Our state dict under published names, for example to write a checkpoint in the original
     layout.
     """
-    published: dict[str, Tensor] = {}
+    published: StateDict = {}
     for key, tensor in tensors.items():
         rule, names = parts_of(key, rules)
         tensor = tensor.reshape(tensor.shape[rule.drop_leading :])
@@ -123,7 +124,7 @@ def from_published(
     fill(network, state)
 
 
-def without_prefix(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
+def without_prefix(tensors: Tensors, prefix: str) -> StateDict:
     """Tensors of one component, whose names all start with ``prefix``, under their own names.
     Raises CheckpointError.
     """

@@ -141,8 +141,7 @@ def gaussian_head(config: Config) -> GaussianHead:
     """From a Gaussian decoder's representation_config."""
     r = arguments(config)["representation_config"]
     rates = tuple(float(r.get("lr", {}).get(name, 1.0)) for name in RATES)
-    softplus = r.get("scaling_activation", "softplus") == "softplus"
-    computed = {"rates": rates, "softplus": softplus}
+    computed = {"rates": rates, "softplus": r.get("scaling_activation", "softplus") == "softplus"}
     return configured(GaussianHead, r, HEAD_FIELDS, perturb=False, **computed)
 
 
@@ -202,7 +201,7 @@ def _cells(given: Tensors, config: Config, name: str = "coords") -> Voxels:
 def _run_flow(network: SLatFlow, given: Tensors, config: Config) -> Outputs:
     voxels = _cells(given, config)
     coarse = voxels.parents[0]
-    seen: dict[str, Tensor] = {}
+    seen: Outputs = {}
     modulations = network.modulations(given["t"].double() / 1000.0)
     contexts = network.prepare(given["cond"])
     (out,) = network.velocity(given["feats"], voxels, modulations, contexts, trace=seen.__setitem__)

@@ -21,6 +21,7 @@ from maquette.checkpoints.published.base import (
     PublishedModel,
     Shapes,
     Tensors,
+    Trace,
     arguments,
     builder,
     check_shapes,
@@ -184,13 +185,9 @@ def _run_sampler(network: StructureFlow, given: Tensors, config: Config) -> Outp
 
     conditional, unconditional = told(given["cond"]), told(given["neg_cond"])
     for name, settings in config["samplers"].items():
-        steps: list[tuple[Tensor, ...]] = []
-
-        def kept(_: int, *state: Tensor, to: list[tuple[Tensor, ...]] = steps) -> None:
-            to.append(state)
-
+        steps = Trace()
         sampling = sampling_from_config(settings)
-        outputs[f"{name}_samples"] = sample(conditional, unconditional, noise, sampling, kept)
+        outputs[f"{name}_samples"] = sample(conditional, unconditional, noise, sampling, steps)
         for key, found in zip(("x_t", "x_0"), zip(*steps)):
             outputs[f"{name}_pred_{key}"] = torch.stack(found)
     for count in (5, 12, 25):

@@ -87,8 +87,7 @@ def around(direction: np.ndarray, radius: float, count: int) -> np.ndarray:
     angle = spiral * np.pi * (3.0 - np.sqrt(5.0))
     along = (reach * np.cos(angle))[:, None] * side
     across = (reach * np.sin(angle))[:, None] * np.cross(axis, side)
-    spread = axis + along + across
-    return unit_vectors(spread)
+    return unit_vectors(axis + along + across)
 
 
 def add_surfaces(
@@ -155,10 +154,9 @@ def _texels_per_unit(maps: ShadowMaps) -> np.float32:
 
 def _eye(camera: Camera) -> Eye:
     """A camera as the kernels want it: position, world from pixel, focal length in pixels."""
-    world_from_pixel = camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)
+    world_from_pixel = camera.rotation @ np.linalg.inv(camera.intrinsics)
     matrix = tuple(tuple(row) for row in world_from_pixel.astype(np.float32))
-    position = tuple(camera.position.astype(np.float32))
-    return Eye(position, matrix, np.float32(camera.intrinsics[0, 0]))
+    return Eye(tuple(camera.position.astype(np.float32)), matrix, np.float32(camera.focal))
 
 
 def _planes(surfaces: tuple[Surface, ...], eye: np.ndarray) -> TexturedPlanes:

@@ -4,6 +4,8 @@ floor at y = 0, fronts look along +Z.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.random import Generator
 
@@ -234,7 +236,7 @@ def shelf(rng: Generator) -> PaintedSolid:
         wall = 0.6 * board
         frame.append(box(width, height, wall, y=height / 2, z=-depth / 2 + 0.3 * board))
     parts = [painted(*frame, paint=wood)]
-    for low, high in zip(levels[:-1], levels[1:]):
+    for low, high in itertools.pairwise(levels):
         left = -width / 2 + 0.06
         stop = -width / 2 + rng.uniform(0.0, 0.95) * width
         while left < stop:

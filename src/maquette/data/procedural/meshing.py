@@ -12,8 +12,9 @@ import trimesh
 
 from maquette.data.assets import Asset, split_by_label, weld
 from maquette.data.procedural.shapes import PaintedSolid
-from maquette.geometry.boxes import longest_side
+from maquette.geometry.boxes import cube_cells, longest_side
 from maquette.geometry.isosurface import extract_isosurface
+from maquette.geometry.transforms import VerticesAndFaces
 
 _RESOLUTION = 88  # cells along the longest side
 _MARGIN = 1.05  # grid over longest side
@@ -77,14 +78,10 @@ def _sample(
 
 def _cells(centre: np.ndarray, side: float, resolution: int) -> np.ndarray:
     """(R^3, 3) float32 centres of the cells of a cube."""
-    axis = ((np.arange(resolution) + 0.5) / resolution - 0.5) * side
-    grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
-    return (grid.reshape(-1, 3) + centre).astype(np.float32)
+    return (cube_cells(resolution, side) + centre).astype(np.float32)
 
 
-def _simplified(
-    vertices: np.ndarray, faces: np.ndarray, budget: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _simplified(vertices: np.ndarray, faces: np.ndarray, budget: int) -> VerticesAndFaces:
     """Collapse edges by quadric error; pinched results (an edge of four faces) are tried again more
     patiently.
     """

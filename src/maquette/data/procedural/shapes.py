@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, TypedDict
 
-import numba
 import numpy as np
 
 from maquette.geometry.boxes import bounding_box
+from maquette.geometry.nearest import compiled
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -182,7 +182,7 @@ def torus(radius: float, thickness: float, **place: Unpack[Place]) -> PaintedSol
     return _grey(distance, centre - reach, centre + reach)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def polygon_distance(p: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Signed distance (N,) float32 of points (N, 2) to a simple closed polygon (K, 2), negative
     inside.

@@ -12,6 +12,7 @@ from maquette.evaluate.readers.folder import folder_sources
 from maquette.evaluate.readers.front import front_sources
 from maquette.evaluate.readers.glb import glb_sources
 from maquette.evaluate.readers.source import FileSource
+from maquette.types import StrPath
 
 FORMATS = {
     "folder": folder_sources,
@@ -20,7 +21,7 @@ FORMATS = {
 }
 
 
-def sources_of(path: str | Path, form: str, most: int | None = None) -> list[FileSource]:
+def sources_of(path: StrPath, form: str, most: int | None = None) -> list[FileSource]:
     """The scenes at a path, the first ``most`` of a fixed order, none of them read yet. InputError
     when there are none or the format is unknown.
     """

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from maquette.evaluate.files import damage_named
+from maquette.types import Arrays
 
 MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")  # of NumPy 1 and 2
 NUMBERS = "biuf"  # kinds of dtypes that hold no addresses: bool, int, unsigned, float
@@ -78,7 +79,7 @@ class _ArraysOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no array needs")
 
 
-def read_pickled_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_pickled_arrays(path: Path) -> Arrays:
     """Return the arrays of a dictionary that was stored by ``numpy.save``. InputError, and no side
     effect, for everything else.
     """

@@ -27,6 +27,7 @@ from maquette.evaluate.tables import html, reasons_table, unusable_table
 from maquette.execute.pool import Engine, in_processes, lost, processes
 from maquette.export.bundle import filled, packed, packed_modules, script_json
 from maquette.output import atomic_write
+from maquette.types import StrPath
 
 # In the run folder: pictures and small meshes, so that a second report is quick.
 KEPT = "report-parts"
@@ -39,8 +40,8 @@ Progress = Callable[[int, int], None]
 
 
 def write_report(
-    folder: str | Path,
-    out: str | Path | None = None,
+    folder: StrPath,
+    out: StrPath | None = None,
     *,
     baseline: str | None = None,
     jobs: int = 0,
@@ -110,8 +111,7 @@ def _draw(
         # prefixes: a method may be called "truth"
         pictures = [parts / f"of-{method}.jpg", parts / f"turn-{method}.jpg"]
         camera = camera_from_dict(run.made(method, scene).get("camera"), str(prediction))
-        draw = functools.partial(draw_prediction, place, prediction, camera)
-        _keep(pictures, prediction, draw)
+        _keep(pictures, prediction, functools.partial(draw_prediction, place, prediction, camera))
         meshes = functools.partial(_small_meshes, prediction, faces)
         _keep([parts / f"of-{method}-{faces}.glb"], prediction, meshes)
 

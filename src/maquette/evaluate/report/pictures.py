@@ -63,7 +63,7 @@ def _true_camera(folder: Path) -> Camera | None:
 def _view(scene: Scene, camera: Camera | None) -> bytes:
     """A rendered scene as JPEG, from the camera or its own."""
     camera = camera or scene.camera
-    small = resized_by(camera, SIDE / max(camera.width, camera.height))
+    small = resized_by(camera, SIDE / max(camera.size))
     return _jpeg(Image.fromarray(render_views(scene, [small])[0]))
 
 

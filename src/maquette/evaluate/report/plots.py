@@ -4,6 +4,7 @@ the page's CSS variables, so that the plots follow its light and dark theme.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -92,7 +93,7 @@ def binned(x: np.ndarray, y: np.ndarray, edges: Sequence[float]) -> np.ndarray:
     bin with enough objects.
     """
     rows = []
-    for low, high in zip(edges[:-1], edges[1:]):
+    for low, high in itertools.pairwise(edges):
         inside = (x >= low) & (x < high) & ~np.isnan(y)
         if inside.sum() >= LEAST:
             ends = bootstrap_interval(y[inside][:, None], resamples=600)

@@ -51,8 +51,7 @@ class FinishedRun:
 
     def score(self, method: str, scene: str) -> Record:
         """The stored score under the first protocol: scene, objects, alignment."""
-        protocol = self.protocol.partition("/")[0]
-        return finished(self.folder.score(protocol, method, scene))["score"]
+        return finished(self.folder.score(self.protocol.partition("/")[0], method, scene))["score"]
 
 
 def read_run(path: Path) -> FinishedRun:

@@ -15,6 +15,8 @@ from pathlib import Path
 from maquette.containers import decoded
 from maquette.errors import InputError, contained
 
+ClassNames = dict[int, str]  # class number -> name
+
 LISTS = ("classes.txt", "obj.names", "labels.txt")  # one name a line
 LEVELS = 3  # folders that are looked at: data/train/labels, data/train, data
 LARGEST_FILE = 2**20  # bytes of a YAML file that is read
@@ -29,7 +31,7 @@ _PLAIN = r"[^\s,\]}'\"][^,\]}\n]*"
 _FLOW = re.compile(rf"\s*(?:{_KEY})?(?:({_QUOTED})\s*|({_PLAIN})(?:\n\s*)?)?([,\]}}])")
 
 
-def class_names(labels: Path, warnings: list[str]) -> dict[int, str]:
+def class_names(labels: Path, warnings: list[str]) -> ClassNames:
     """The names of the classes of a label file, from the nearest list or YAML in its folder or
     those above; {} when there is none. A YAML that is not understood becomes a warning.
     """
@@ -45,7 +47,7 @@ def class_names(labels: Path, warnings: list[str]) -> dict[int, str]:
     return {}
 
 
-def _of_list(path: Path) -> dict[int, str]:
+def _of_list(path: Path) -> ClassNames:
     with contained(f"{path}: not a list of names", "remove it"):
         listed = decoded(path.read_bytes()).splitlines()
     return {k: text.strip() for k, text in enumerate(listed)}
@@ -67,12 +69,11 @@ def _text(path: Path) -> str:
         return ""
 
 
-def names_in_yaml(text: str) -> dict[int, str] | None:
+def names_in_yaml(text: str) -> ClassNames | None:
     """Number -> name, of the entry ``names`` at the top level of a YAML text; None when there is
     none, or it is not understood.
     """
-    plain = _COMMENT.sub(lambda found: found[1] or "", text)
-    start = _START.search(plain)
+    start = _START.search(_COMMENT.sub(lambda found: found[1] or "", text))
     if start is None:
         return None
     value = start[1].lstrip(" \t")
@@ -84,9 +85,9 @@ def names_in_yaml(text: str) -> dict[int, str] | None:
         return None
 
 
-def _flow(value: str, end: str) -> dict[int, str] | None:
+def _flow(value: str, end: str) -> ClassNames | None:
     """Entries between brackets: ``a, "b"]`` or ``0: a, 1: b}``."""
-    names: dict[int, str] = {}
+    names: ClassNames = {}
     at = 0
     while entry := _FLOW.match(value, at):
         number, quoted, plain, sign = entry.groups()
@@ -99,9 +100,9 @@ def _flow(value: str, end: str) -> dict[int, str] | None:
     return None
 
 
-def _block(lines: list[str]) -> dict[int, str] | None:
+def _block(lines: list[str]) -> ClassNames | None:
     """Entries on lines of their own: ``- a`` or ``  0: a``, until something else follows."""
-    names: dict[int, str] = {}
+    names: ClassNames = {}
     for line in filter(str.strip, lines):
         if entry := _BLOCK_LIST.fullmatch(line):
             names[len(names)] = _scalar(entry[1])

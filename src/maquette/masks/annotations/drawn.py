@@ -19,11 +19,10 @@ from skimage.draw import polygon as pixels_in_polygon
 
 from maquette.errors import InputError, present
 from maquette.masks.labels import MAX_INSTANCES
-from maquette.photos.pixels import same_aspect, shown
+from maquette.photos.pixels import Size, same_aspect, shown
 from maquette.photos.read import check_size
-from maquette.types import InstanceMask
+from maquette.types import InstanceMask, JsonObject
 
-Size = tuple[int, int]  # height, width
 MOST_SHAPES = 10_000  # pieces and empty masks included, of one picture
 MOST_PIXELS = 2**35  # of these, altogether: 10,000 of 3 megapixels, 340 of 100
 BOX_ONLY = "is only a box, which is no mask; `maquette masks make --box` makes one of it"
@@ -260,7 +259,7 @@ def base_name(path: Any) -> str:
     return PureWindowsPath(str(path)).name
 
 
-def records(values: Any, where: str) -> list[dict[str, Any]]:
+def records(values: Any, where: str) -> list[JsonObject]:
     """A list of JSON objects. Raises InputError."""
     listed = list(values.values()) if isinstance(values, Mapping) else values
     if not isinstance(listed, list) or not all(isinstance(value, dict) for value in listed):

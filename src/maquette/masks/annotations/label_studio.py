@@ -27,6 +27,7 @@ from maquette.masks.annotations.drawn import (
     polygon_mask,
     records,
 )
+from maquette.types import JsonObject
 
 CHANNELS = 4  # of a brush stroke; the last is the opacity
 PER_CENT = 100.0
@@ -43,7 +44,7 @@ def is_label_studio(document: Any) -> bool:
 
 
 def label_studio_drawings(
-    document: list[dict[str, Any]] | dict[str, Any],
+    document: list[JsonObject] | JsonObject,
     photo: Size | None,
     photo_name: str | None,
     name: str,
@@ -70,7 +71,7 @@ def label_studio_drawings(
         yield Drawing(label, mask)
 
 
-def _results(task: dict[str, Any]) -> list[Any]:
+def _results(task: JsonObject) -> list[Any]:
     """The regions of a task, as the full and as the short export hold them."""
     for key in ("annotations", "completions", "predictions"):
         for annotation in task.get(key) or []:
@@ -94,7 +95,7 @@ def _kind(value: Any) -> str:
     return next((key for key in value if key.endswith("labels") and key != "labels"), "")
 
 
-def _picture_of(task: dict[str, Any]) -> str:
+def _picture_of(task: JsonObject) -> str:
     data = task.get("data", task)
     texts = [value for value in data.values() if isinstance(value, str)] if data else []
     return texts[0] if texts else ""
@@ -102,7 +103,7 @@ def _picture_of(task: dict[str, Any]) -> str:
 
 def _mask(
     kind: str,
-    value: dict[str, Any],
+    value: JsonObject,
     size: Size,
     where: str,
 ) -> np.ndarray | None:

@@ -25,7 +25,7 @@ from maquette.masks.annotations.drawn import (
     records,
 )
 from maquette.photos.read import check_size
-from maquette.types import InstanceMask
+from maquette.types import InstanceMask, JsonObject
 
 VERSION = "5.5.0"  # of the format that is written
 
@@ -36,7 +36,7 @@ def is_labelme(document: Any) -> bool:
 
 
 def labelme_drawings(
-    document: dict[str, Any],
+    document: JsonObject,
     photo: Size | None,
     name: str,
     warnings: list[str],
@@ -56,7 +56,7 @@ def labelme_drawings(
 
 
 def _mask(
-    shape: dict[str, Any],
+    shape: JsonObject,
     kind: str,
     size: Size,
     where: str,
@@ -85,9 +85,9 @@ def _bitmap(text: Any, where: str) -> np.ndarray:
             return np.asarray(picture.convert("L")) > 0
 
 
-def labelme_document(masks: Iterable[InstanceMask], size: Size, photo: str) -> dict[str, Any]:
+def labelme_document(masks: Iterable[InstanceMask], size: Size, photo: str) -> JsonObject:
     """Masks of a picture of ``size`` -> the JSON document; each is a bitmap, so nothing is lost."""
-    document: dict[str, Any] = {"version": VERSION, "flags": {}}
+    document: JsonObject = {"version": VERSION, "flags": {}}
     document["shapes"] = [_shape(mask) for mask in masks]
     height, width = size
     picture = {
@@ -99,7 +99,7 @@ def labelme_document(masks: Iterable[InstanceMask], size: Size, photo: str) -> d
     return document | picture
 
 
-def _shape(instance: InstanceMask) -> dict[str, Any]:
+def _shape(instance: InstanceMask) -> JsonObject:
     rows = np.flatnonzero(instance.mask.any(axis=1))
     columns = np.flatnonzero(instance.mask.any(axis=0))
     low = int(columns[0]), int(rows[0])
@@ -109,7 +109,7 @@ def _shape(instance: InstanceMask) -> dict[str, Any]:
     content = io.BytesIO()
     Image.fromarray(part.astype(np.uint8) * 255).save(content, format="PNG")
     label = instance.name or f"object_{instance.label}"
-    shape: dict[str, Any] = {"label": label, "points": [list(low), list(high)]}
+    shape: JsonObject = {"label": label, "points": [list(low), list(high)]}
     shape |= {
         "group_id": instance.label,
         "description": "",

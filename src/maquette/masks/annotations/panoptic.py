@@ -13,6 +13,7 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.masks.annotations.drawn import Drawing, base_name, of_photo, records
 from maquette.photos.read import open_image
+from maquette.types import JsonObject
 
 
 def is_panoptic(document: Any) -> bool:
@@ -24,7 +25,7 @@ def is_panoptic(document: Any) -> bool:
 
 
 def panoptic_drawings(
-    document: dict[str, Any],
+    document: JsonObject,
     path: Path,
     photo_name: str | None,
     warnings: list[str],
@@ -53,7 +54,7 @@ def panoptic_drawings(
             warnings.append(f"segment {segment.get('id')} ({label}) has no pixel, and is left out")
 
 
-def _picture(path: Path, annotation: dict[str, Any]) -> Path:
+def _picture(path: Path, annotation: JsonObject) -> Path:
     """The picture of an annotation: beside the JSON, or in the folder of its name."""
     file = base_name(annotation.get("file_name", ""))
     places = [path.parent / file, path.with_suffix("") / file]

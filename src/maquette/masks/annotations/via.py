@@ -19,6 +19,7 @@ from maquette.masks.annotations.drawn import (
     polygon_mask,
     records,
 )
+from maquette.types import JsonObject
 
 NAMING = ("name", "label", "class", "type", "category", "object")  # attributes
 PROJECT = "_via_img_metadata"
@@ -34,7 +35,7 @@ def is_via(document: Any) -> bool:
 
 
 def via_drawings(
-    document: dict[str, Any],
+    document: JsonObject,
     photo: Size | None,
     photo_name: str | None,
     name: str,
@@ -77,7 +78,7 @@ def _label(attributes: Any) -> str:
     return ""
 
 
-def _mask(shape: dict[str, Any], size: Size, where: str) -> np.ndarray | None:
+def _mask(shape: JsonObject, size: Size, where: str) -> np.ndarray | None:
     kind = shape.get("name")
     if kind in ("polygon", "polyline"):
         x = numbers(shape.get("all_points_x") or [], where)

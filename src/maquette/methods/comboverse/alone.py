@@ -27,7 +27,7 @@ from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.lift import Models
 from maquette.stages.perceive import perceive
 from maquette.stages.sample import Sampling
-from maquette.stages.viewpoint import extremes, picture_box
+from maquette.stages.viewpoint import extremes, longer_side, picture_box
 from maquette.stages.zoom import zoom_again
 from maquette.types import Camera, InstanceMask, SceneInput
 
@@ -82,7 +82,7 @@ def ray_azimuth(camera: Camera, pixel: np.ndarray) -> float:
     points from -Z.
     """
     in_camera = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0]))
-    ray = camera.world_from_camera[:3, :3] @ in_camera
+    ray = camera.rotation @ in_camera
     return float(np.arctan2(ray[0], -ray[2]))
 
 
@@ -105,16 +105,15 @@ def starting_place(
     # the visible surface lies this much before the middle
     nearer = float(((middle - alone.surface) @ forward).mean())
     pixel = (box[:2] + box[2:]) / 2
-    longer = float((box[2:] - box[:2]).max())
-    size = longest_side(points)
-    scale = depth * longer / camera.intrinsics[0, 0] / size
+    longer = longer_side(box)
+    scale = depth * longer / camera.focal / longest_side(points)
     for _ in range(ROUNDS):
         centre = on_ray(camera, pixel, max(depth + scale * nearer, 1e-3))
         place = similarity(scale, None, centre - scale * middle)
         seen = picture_box(camera, transform_points(place, points))
         wanted = box[:2] + box[2:]
         pixel = pixel + (wanted - seen[:2] - seen[2:]) / 2
-        scale *= longer / max(float((seen[2:] - seen[:2]).max()), 1e-6)
+        scale *= longer / max(longer_side(seen), 1e-6)
     return place
 
 

@@ -34,6 +34,7 @@ from maquette.document.appearance import vertex_colors_of
 from maquette.errors import InputError, present
 from maquette.geometry.cameras import resized
 from maquette.geometry.transforms import scale_of, similarity
+from maquette.photos.pixels import scaled_size
 from maquette.render.soft import SoftImage, gaussian_blur, soft_render
 from maquette.types import Camera, SceneInput
 
@@ -168,11 +169,11 @@ def transforms(parts: MeshParts, placements: Placements) -> np.ndarray:
     """
     scales = placements.log_scale.detach().double().exp().numpy()
     turns = Rotation.from_rotvec(placements.rotation.detach().double().numpy()).as_matrix()
-    centres = placements.translation.detach().double().numpy()
-    rows = zip(scales, turns, centres, parts.pivots)
-    places = []
-    for scale, rotation, translation, pivot in rows:
-        places.append(similarity(scale, rotation, translation - scale * rotation @ pivot))
+    rows = zip(scales, turns, placements.translation.detach().double().numpy(), parts.pivots)
+    places = [
+        similarity(scale, rotation, translation - scale * rotation @ pivot)
+        for scale, rotation, translation, pivot in rows
+    ]
     return np.stack(places)
 
 
@@ -202,13 +203,10 @@ def reference_view(
     if missing:
         raise InputError(f"labels {missing} have no mask; the photo has {sorted(masks)}")
     height, width = given.image.shape[:2]
-    scale = size / max(height, width)
-    sides = [max(1, round(scale * side)) for side in (width, height)]
-    small = resized(camera, *sides)
+    small = resized(camera, *scaled_size((width, height), size / max(height, width)))
 
     def shrunk(array: np.ndarray) -> np.ndarray:
-        target = (small.width, small.height)
-        return cv2.resize(array.astype(np.float32), target, interpolation=cv2.INTER_AREA)
+        return cv2.resize(array.astype(np.float32), small.size, interpolation=cv2.INTER_AREA)
 
     union = np.any([masks[label] for label in labels], axis=0)
     colour = shrunk(given.image * union[..., None]) / 255
@@ -254,7 +252,7 @@ def arrange(
     options = options or ArrangeOptions()
     if not options.moves or not set(options.moves) <= set(MOVES):
         raise InputError(f"moves are {options.moves}; expected some of {', '.join(MOVES)}")
-    size = max(reference.camera.width, reference.camera.height)
+    size = max(reference.camera.size)
     free = _Free.around(parts, start, reference.camera, options.reach)
     adam = free.optimiser(options)
 
@@ -332,7 +330,7 @@ class _Free:
         reach: float | None,
     ) -> _Free:
         start = start.detached()
-        turn = torch.from_numpy(camera.world_from_camera[:3, :3]).to(start.translation)
+        turn = torch.from_numpy(camera.rotation).to(start.translation)
         origins = (start.translation - torch.from_numpy(camera.position).to(turn)) @ turn
         vertices = placed_vertices(parts, start)
         unit = float((vertices.amax(0) - vertices.amin(0)).max())

@@ -23,9 +23,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from maquette.geometry.boxes import pixel_box
+from maquette.geometry.boxes import bounding_box, pixel_box
 from maquette.geometry.cameras import project
 from maquette.models.image_prior import ImagePrior
+from maquette.photos.pixels import cut
 from maquette.stages.perceive import Perception
 
 # of the paper
@@ -74,14 +75,8 @@ class _Window:
 
     def cut(self, array: np.ndarray, outside: float | bool) -> np.ndarray:
         """The window (side, side, ...) of an array (H, W, ...), filled where there is no photo."""
-        window = np.full((self.side, self.side, *array.shape[2:]), outside, array.dtype)
-        height, width = array.shape[:2]
-        rows = slice(max(self.top, 0), min(self.top + self.side, height))
-        columns = slice(max(self.left, 0), min(self.left + self.side, width))
-        to_rows = slice(rows.start - self.top, rows.stop - self.top)
-        to_columns = slice(columns.start - self.left, columns.stop - self.left)
-        window[to_rows, to_columns] = array[rows, columns]
-        return window
+        right, bottom = self.left + self.side, self.top + self.side
+        return cut(array, (self.left, self.top, right, bottom), outside)
 
     def inside(self, box: np.ndarray) -> np.ndarray:
         """(side, side) bool: pixel centres of the window inside a box (4,) of the photo."""
@@ -133,7 +128,7 @@ def amodal_box(perception: Perception, label: int) -> np.ndarray:
     if (depth <= 1e-3).any():
         return own
     grow = GROWTH * np.tile(own[2:] - own[:2], 2)
-    reach = np.concatenate([pixel.min(0), pixel.max(0)])
+    reach = bounding_box(pixel).ravel()
     reach = np.clip(reach, own - grow, own + grow)
     low = np.minimum(own[:2], reach[:2])
     high = np.maximum(own[2:], reach[2:])
@@ -144,8 +139,7 @@ def noise_filled(picture: Tensor, mask: Tensor, generator: torch.Generator) -> T
     """I = O + noise (1 - M): picture (3, S, S) in 0..1 inside of the mask (S, S) bool, uniform
     noise outside.
     """
-    noise = torch.rand(picture.shape, generator=generator)
-    return torch.where(mask, picture, noise)
+    return torch.where(mask, picture, torch.rand(picture.shape, generator=generator))
 
 
 def second_cut(

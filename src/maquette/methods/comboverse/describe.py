@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from maquette.models.nouns import noun_of
-from maquette.models.sentences import COUNTS, Thing, colour_word, relation
+from maquette.models.sentences import COUNTS, Thing, colour_word, relation, with_article
 from maquette.stages.perceive import Perception
 
 MOST = 1 + len(COUNTS)  # things in a sentence: the model has not seen more
@@ -57,5 +57,4 @@ def sentence(things: Sequence[Thing], eye: np.ndarray) -> str:
 
 def named(thing: Thing) -> str:
     """A thing by its colour and noun: "a red chair"."""
-    words = f"{thing.colour} {thing.noun}".strip()
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+    return with_article(f"{thing.colour} {thing.noun}".strip())
