@@ -4,7 +4,7 @@ beside the numbers, never repaired.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
