@@ -200,7 +200,7 @@ def check_release(release: Release, root: Path) -> list[str]:
             )
         for path, entry in pin.files.items():
             there = folder / entry.get("converted", path)
-            expected = entry.get("converted_sha256", entry["sha256"])
+            expected = str(entry.get("converted_sha256", entry["sha256"]))
             if not there.is_file():
                 wrong.append(f"{there}: missing")
             elif file_sha256(there) != expected:
