@@ -108,7 +108,7 @@ class Witness:
     def pixels_per_unit(self) -> float:
         """Of the window, at the middle of the cube."""
         _, depth = project(self.window.camera, self.scene_from_cube[:3, 3])
-        return self.window.camera.focal / max(float(depth), 1e-3)
+        return float(self.window.camera.focal) / max(float(depth), 1e-3)
 
     def see(self, cells: np.ndarray) -> SeenCells:
         """What it says of cells (N, 3) in the cube's frame."""
