@@ -122,8 +122,9 @@ def test_a_scale_that_cannot_be_meant_is_one_line(generate, tmp_path, capsys, op
     assert said in capsys.readouterr().err
 
 
-def test_a_folder_is_not_named_as_a_file(generate, tmp_path, capsys):
-    wanted = tmp_path / "desk.glb"
+@pytest.mark.parametrize("name", ["desk.glb", "desk.gltf"])
+def test_a_folder_is_not_named_as_a_file(generate, tmp_path, capsys, name):
+    wanted = tmp_path / name
     assert generate(*write_photo(tmp_path), out=wanted) == 2
     assert f"give -o {tmp_path / 'desk'}" in capsys.readouterr().err and not wanted.exists()
 

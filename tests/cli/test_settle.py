@@ -22,7 +22,8 @@ def settle(scene, out, *options):
 def test_a_folder_with_both_files_is_written(folder, tmp_path, capsys):
     assert settle(folder, tmp_path / "out") == 0
     told = capsys.readouterr().out
-    assert told.count("rests") == 3 and "scene.glb" in told
+    assert told.count("rests") == 3 and "3 of 3 objects at rest" in told and "scene.glb" in told
+    assert (tmp_path / "out" / "preview.png").exists()
     assert (tmp_path / "out" / "scene.glb").exists()
     assert len(maquette.load(tmp_path / "out").provenance["settled"]) == 3
     assert settle(folder, tmp_path / "out") == 1
@@ -36,3 +37,5 @@ def test_what_is_not_there_is_refused(folder, tmp_path, capsys):
     assert settle(folder, tmp_path / "out", "--static", "sofa") == 2
     assert "no object is called 'sofa'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    assert settle(folder, tmp_path / "out.glb") == 2
+    assert f"give -o {tmp_path / 'out'}" in capsys.readouterr().err

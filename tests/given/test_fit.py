@@ -89,6 +89,8 @@ def test_depth_of_another_photo_is_refused():
     assert outline_contrast(DEPTH, TRUTH.labels) > 0.05
     with pytest.raises(InputError, match="of another photo"):
         depth_of(GeometrySource(DEPTH[:, ::-1]))
+    with pytest.raises(InputError, match="from 3 to 3 in the whole photo"):
+        depth_of(GeometrySource(np.full_like(DEPTH, 3.0)))
     with pytest.raises(InputError, match="not of one picture"):
         depth_of(GeometrySource(DEPTH[:, :100]))
     with pytest.raises(InputError, match="turn it"):

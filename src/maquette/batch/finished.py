@@ -322,6 +322,7 @@ def _difference(made_from: Any, wanted: Request) -> str:
     sources = {
         "photo": "another photo",
         "masks": "other masks",
+        "geometry": "another depth or camera",
         "weights": "other weights",
     }
     changes = []

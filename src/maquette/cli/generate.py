@@ -11,12 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from maquette.cli.text import aligned, counted, sizes_in
+from maquette.cli.text import aligned, counted, refuse_file_name, sizes_in
 from maquette.cli.view import view_file
 from maquette.declare import add_options, chosen, values_of
 from maquette.options import (
     EMBEDDED,
-    MESH_FORMATS,
     FileSpace,
     GeometryOptions,
     ScaleOptions,
@@ -177,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.batch < 1:
         raise InputError(f"--batch {args.batch}: expected at least 1")
-    _refuse_file(args.out)
+    refuse_file_name(args.out)
     wanted = _wanted(args)
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:
@@ -198,18 +197,6 @@ def run(args: argparse.Namespace) -> int:
         left = len(jobs) - len(kept)
         print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
     return run_batch(jobs, kept, wanted, args)
-
-
-def _refuse_file(out: str) -> None:
-    """InputError for results that would lie in a folder with the name of a file."""
-    from maquette.errors import InputError
-
-    name, _, suffix = out.rpartition(".")
-    if name and suffix.lower() in MESH_FORMATS:
-        raise InputError(
-            f"-o {out} names a file, and a scene is a folder: give -o {name}, and find "
-            f"scene.{suffix} in it"
-        )
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:

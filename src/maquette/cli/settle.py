@@ -8,15 +8,16 @@ import json
 from typing import TYPE_CHECKING
 
 from maquette.cli.export import add_result_flags
-from maquette.cli.text import aligned
+from maquette.cli.text import aligned, counted, refuse_file_name
 from maquette.declare import add_options, chosen
 from maquette.options import SimulationOptions
 
 if TYPE_CHECKING:
     from maquette.simulation.settle import RestingObject
 
-EPILOG = """OUT is a folder and gets scene.glb and scene.json. SCENE is a folder that `maquette
-generate` made, its scene.json, or a .glb file. Needs: pip install 'maquette[sim]'
+LENGTHS = "lengths in units of the scene, tilts in degrees, masks as IoU"
+EPILOG = """OUT is a folder and gets scene.glb, scene.json and preview.png. SCENE is a folder that
+`maquette generate` made, its scene.json, or a .glb file. Needs: pip install 'maquette[sim]'
 
 examples:
   maquette settle room/ -o room-settled/
@@ -50,24 +51,32 @@ def run(args: argparse.Namespace) -> int:
     """Settle."""
     from pathlib import Path
 
+    from PIL import Image
+
     from maquette.export import export_scene
-    from maquette.output import refuse_overwrite
+    from maquette.output import atomic_write, refuse_overwrite
+    from maquette.render.preview import preview
     from maquette.simulation.files import read_scene
     from maquette.simulation.settle import settle
 
     options = chosen(SimulationOptions, args)
-    files = [Path(args.out) / name for name in ("scene.glb", "scene.json")]
+    refuse_file_name(args.out)
+    files = [Path(args.out) / name for name in ("scene.glb", "scene.json", "preview.png")]
     for path in files:
         refuse_overwrite(path, args.overwrite)
     settled = settle(read_scene(args.scene), options)
-    for path in files:
+    for path in files[:2]:
         export_scene(settled.scene, path, overwrite=args.overwrite)
+    with atomic_write(files[2]) as temporary:
+        Image.fromarray(preview(settled.scene)).save(temporary, "PNG")
     if args.json:
         rows = [dataclasses.asdict(row) for row in settled.objects]
         print(json.dumps({"files": [str(path) for path in files], "objects": rows}))
     elif not args.quiet:
         print("\n".join(f"  {path}" for path in files))
         print("\n".join(aligned([_row(row) for row in settled.objects])))
+        resting = sum(row.rests for row in settled.objects)
+        print(f"{resting} of {counted(len(settled.objects), 'object')} at rest; {LENGTHS}")
     return 0
 
 
@@ -75,4 +84,7 @@ def _row(row: RestingObject) -> tuple[str, ...]:
     overlap = f"overlap {row.penetration_before:.4f} -> {row.penetration_after:.4f}"
     state = "rests" if row.rests else "DOES NOT REST"
     moved = f"moved {row.displacement:.3f}"
-    return f"  {row.node}", state, moved, f"tilt {row.tilt:.1f}", overlap, row.remark
+    mask = ""
+    if row.agreement_before is not None and row.agreement_after is not None:
+        mask = f"mask {row.agreement_before:.2f} -> {row.agreement_after:.2f}"
+    return f"  {row.node}", state, moved, f"tilt {row.tilt:.1f}", overlap, mask, row.remark

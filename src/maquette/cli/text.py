@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maquette.errors import InputError
+from maquette.options import MESH_FORMATS
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
@@ -24,6 +25,16 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
 def counted(number: int, noun: str) -> str:
     """A number with its noun: "1 object", "3 objects"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def refuse_file_name(out: str) -> None:
+    """InputError for results that would lie in a folder with the name of a file."""
+    name, _, suffix = out.rpartition(".")
+    if name and suffix.lower() in (*MESH_FORMATS, "gltf"):
+        raise InputError(
+            f"-o {out} names a file, and a scene is a folder: give -o {name}, and find scene.glb "
+            f"in it (`maquette export {name} -o {out}` makes other files)"
+        )
 
 
 def sizes_in(words: Sequence[str]) -> tuple[tuple[str, ...], float | None]:

@@ -24,6 +24,7 @@ from maquette.types import Focal, GivenGeometry, StrPath
 
 LARGE_METRES = 50.0  # a median above is no scene in metres
 FEW = 0.001  # share of the pixels; fewer known ones are no depth map
+FLAT = 1.001  # farthest over nearest; a map of less tells nothing
 APART = 2  # pixels between an outline and where depth is compared
 POINTS_REMEDY = "expected x right, y down, z forward, one point for each pixel"
 MOST_SPREAD = 0.02  # of the longer side, by which points may miss their pixels on average
@@ -364,7 +365,15 @@ def outline_contrast(depth: np.ndarray, labels: np.ndarray) -> float:
 
 
 def check_outlines(depth: np.ndarray, labels: np.ndarray, name: str) -> None:
-    """Refuse a depth map whose steps lie elsewhere than the outlines of the masks. InputError."""
+    """Refuse a depth map that is the same everywhere, or whose steps lie elsewhere than the
+    outlines of the masks. InputError.
+    """
+    low, high = np.nanmin(depth), np.nanmax(depth)
+    if high < FLAT * low:
+        raise InputError(
+            f"{name}: from {low:.4g} to {high:.4g} in the whole photo; expected how far away each "
+            "pixel is"
+        )
     here = outline_contrast(depth, labels)
     mirrored = [np.flip(labels, axes) for axes in (0, 1, (0, 1))]
     elsewhere = max(outline_contrast(depth, other) for other in mirrored)
