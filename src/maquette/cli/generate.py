@@ -55,7 +55,8 @@ examples:
   maquette generate rgb.png --masks seg.png --depth depth.png --intrinsics K.txt -o desk/
   maquette generate photos/*.jpg --masks 'masks/{name}_seg.png' -o scenes/ --json > summary.json
 
-exit codes: 0 done, 1 something failed, 2 wrong input, 130 interrupted
+exit codes: 0 done (objects that failed are listed), 1 a scene failed, 2 wrong input,
+            130 interrupted
 """
 
 
