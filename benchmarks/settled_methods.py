@@ -72,14 +72,28 @@ def line(rows: Sequence[dict[str, Any]], method: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def main() -> None:
+def asked() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--assets", type=Path)
     parser.add_argument("--set", default="random")
     parser.add_argument("--scenes", type=int, default=12)
     parser.add_argument("--methods", default=METHODS)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def print_table(rows: Sequence[dict[str, Any]], methods: Sequence[str]) -> None:
+    """A line for each method."""
+    print(f"| method | scenes | {' | '.join(MEASURES)} |")
+    print(f"|---|---|{'---|' * len(MEASURES)}")
+    for method in methods:
+        print(line(rows, method))
+
+
+def main() -> None:
+    """Measure what is missing in the run, then print the table."""
+    args = asked()
     methods = args.methods.split(",")
     args.run.touch()
     rows = [json.loads(line) for line in args.run.read_text().splitlines()]
@@ -95,10 +109,7 @@ def main() -> None:
             with args.run.open("a") as file:
                 file.write(f"{json.dumps(row)}\n")
             print(row, flush=True)
-    print(f"| method | scenes | {' | '.join(MEASURES)} |")
-    print(f"|---|---|{'---|' * len(MEASURES)}")
-    for method in methods:
-        print(line(rows, method))
+    print_table(rows, methods)
 
 
 if __name__ == "__main__":

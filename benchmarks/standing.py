@@ -109,12 +109,18 @@ def scored_pair(before: Scene, after: Scene, case: Path | None) -> np.ndarray:
     return pairs
 
 
-def main() -> None:
+def asked() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenes", nargs="+")
     parser.add_argument("--collision", default="parts")
     parser.add_argument("--truth", type=Path)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Settle, drop, and print."""
+    args = asked()
     options = SimulationOptions(collision=args.collision, up="y")
     rows = [before_and_after(path, options, args.truth) for path in args.scenes]
     *columns, pairs = (np.concatenate(column) for column in zip(*rows))
