@@ -4,7 +4,7 @@ In the flow: photo -> DINOv2 tokens of four depths -> one grid -> a pyramid of c
 neck), and one more for each of points and mask; the class token tells the scale. MoGe-3 refines the
 points' depth in a sparse volume (``moge_refiner``). Points are known up to a shift along z, which
 together with the focal length is what makes them lie on their rays. Source: MoGe (arXiv
-2410.19115), MoGe-2 (arXiv 2507.02546), MoGe-3 (2026). Modules have the published names.
+2410.19115), MoGe-2 (arXiv 2507.02546), MoGe-3 (arXiv 2607.17967). Modules have the published names.
 Shapes: B pictures, H x W pixels, h x w patches.
 """
 

@@ -3,8 +3,8 @@ edges come out sharp.
 
 In the flow: log depth of every pixel of the points' finest level -> one voxel per pixel, at the bin
 of its log depth -> a U-Net of sparse convolutions that is told the tokens' features where it is
-coarsest -> a correction of the log depth (``moge.py`` repeats this). Source: MoGe-3 (2026), its
-published code; modules have its names. Shapes: B pictures, H x W pixels.
+coarsest -> a correction of the log depth (``moge.py`` repeats this). Source: MoGe-3 (arXiv
+2607.17967), its published code; modules have its names. Shapes: B pictures, H x W pixels.
 """
 
 from __future__ import annotations
