@@ -26,7 +26,7 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def generate(tiny_weights):
+def generate(files, tiny_weights):
     """The command; its code and the folder of the scene."""
     out = files / "out"
     photo, masks = str(files / "desk_rgb.png"), str(files / "desk_seg.png")
