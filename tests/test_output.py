@@ -203,3 +203,9 @@ def test_what_is_full_is_said_with_what_to_do(tmp_path, number):
         atomic_write(tmp_path / "a.glb"),
     ):
         raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that the system makes")
+def test_where_no_folder_can_be_made_another_is_asked_for():
+    with pytest.raises(OutputError, match=r"none can be made there; name another"):
+        writable_folder("/proc/no-such-process")
