@@ -76,11 +76,21 @@ def between(distance: Tensor, pair: tuple[int, int]) -> float:
     return float((distance[one] + distance[other]).amin())
 
 
-def grids(shown: ShownView, labels: Sequence[int | None], config: GeneratorConfig) -> Tensor:
-    """(N, C, G, G, G) what is lifted into the scene's cube for instances, None = the scene."""
+def grids(
+    shown: ShownView,
+    labels: Sequence[int | None],
+    config: GeneratorConfig,
+    blind: bool = False,
+) -> Tensor:
+    """(N, C, G, G, G) what is lifted into the scene's cube for instances, None = the scene; for
+    ``blind`` instances nothing.
+    """
     seen = shown.estimate(np.random.default_rng(0), shift_instances=True)
-    known = (seen, shown.estimated)
-    return torch.stack([lifted_grid(*known, label, np.eye(4), None, config) for label in labels])
+    lifted = []
+    for label in labels:
+        view = None if blind and label is not None else seen
+        lifted.append(lifted_grid(view, shown.estimated, label, np.eye(4), None, config))
+    return torch.stack(lifted)
 
 
 def truths(library: AssetLibrary, composition: str, views: int) -> Iterator[Truth]:
@@ -106,7 +116,7 @@ def truths(library: AssetLibrary, composition: str, views: int) -> Iterator[Trut
 
 
 @torch.inference_mode()
-def made(models: Models, truth: Truth, sampling: Sampling) -> Tensor:
+def made(models: Models, truth: Truth, sampling: Sampling, blind: bool = False) -> Tensor:
     """(N, R, R, R) distances as a generator makes them, its instances beside its scene branch."""
     generator = models.generator
     config = generator.config
@@ -114,7 +124,7 @@ def made(models: Models, truth: Truth, sampling: Sampling) -> Tensor:
     shown = truth.shown
     crops = [instance_crop(shown.image, shown.drawn, x, config.picture.size) for x in labels]
     pictures = torch.from_numpy(np.stack(crops))
-    condition = generator.encode(pictures, grids(shown, labels, config), models.vae)
+    condition = generator.encode(pictures, grids(shown, labels, config, blind), models.vae)
     scene_of = torch.zeros(len(labels), dtype=torch.int64)
     scene_of[0] = -1
     noise = seeded_noise(config.flow.latent_shape, range(len(labels)))
@@ -162,6 +172,9 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=12)
     parser.add_argument("--steps", type=int, default=Sampling.steps)
     parser.add_argument("--start", type=float, default=Sampling.start, help="1 = from noise")
+    parser.add_argument(
+        "--blind", action="store_true", help="nothing is lifted for instances: context must tell"
+    )
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     library = AssetLibrary.open(chosen.library)
@@ -176,7 +189,8 @@ def main() -> None:
         scores: dict[str, list[list[float]]] = {name: [] for name in generators}
         for truth in tqdm(truths(library, composition, chosen.views), composition, chosen.views):
             for name, models in generators.items():
-                scores[name].append(measured(made(models, truth, sampling), truth))
+                volumes = made(models, truth, sampling, chosen.blind)
+                scores[name].append(measured(volumes, truth))
         table(scores, composition)
 
 
