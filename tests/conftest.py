@@ -1,5 +1,6 @@
 """Fixtures that are expensive enough to be made once for all tests, and the check of shapes."""
 
+import dataclasses
 import gc
 import os
 import sys
@@ -46,6 +47,20 @@ def coarse_fields():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("maquette.stages.fuse.RESOLUTION", 64)
         patch.setattr("maquette.stages.fuse.PIXELS", 384)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_points():
+    """Scores of a tenth of the points, for tests in which it matters that there is a score."""
+    from maquette.evaluate import protocols
+
+    fewer = tuple(
+        dataclasses.replace(each, points=each.points // 10, scene_points=each.scene_points // 10)
+        for each in protocols.PROTOCOLS
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocols, "PROTOCOLS", fewer)
         yield
 
 
