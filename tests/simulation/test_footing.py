@@ -121,13 +121,27 @@ def test_what_is_a_little_below_the_floor_is_raised_to_it_and_what_is_far_is_not
 
 def test_squeezing_takes_from_one_side_only_and_not_too_much():
     given = block()
-    made = squeezed(given, np.array([0.05, 0.0, 0.0]), most=0.1)
+    made = squeezed(given, np.array([0.05, 0.0, 0.0]), None)
     assert made.vertices[:, 0].max() == pytest.approx(0.45)
     left = given.vertices[:, 0] <= 0
     assert np.allclose(made.vertices[left], given.vertices[left])
     assert np.allclose(made.vertices[:, 1:], given.vertices[:, 1:])
-    most = squeezed(given, np.array([0.5, 0.0, 0.0]), most=0.1)
+    most = squeezed(given, np.array([0.5, 0.0, 0.0]), None)
     assert most.vertices[:, 0].max() == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("way", [0.2, -0.2])
+def test_squeezing_along_rays_keeps_the_picture_but_for_the_foot(way):
+    given = block()
+    made = squeezed(given, np.array([0.0, 0.0, way]), EYE)
+    pushed = given.vertices[:, 2] * way > 1e-9
+    assert np.array_equal(made.vertices[~pushed], given.vertices[~pushed])
+    assert np.ptp(made.vertices[:, 2]) == pytest.approx(0.8)
+    upper = given.vertices[:, 1] > -0.3
+    seen = [(one.vertices - EYE) / (one.vertices - EYE)[:, 2:] for one in (given, made)]
+    assert np.allclose(seen[0][upper], seen[1][upper])
+    sole = given.vertices[:, 1] == -0.5
+    assert np.allclose(made.vertices[sole, 1], -0.5) and made.vertices[:, 1].min() > -0.5 - 1e-9
 
 
 def test_a_pole_gets_a_leg_and_a_base_on_which_it_stands():

@@ -31,7 +31,9 @@ SOLE = 0.05  # of the object's height: what of a foot's surroundings becomes its
 LEVEL = np.array([1.0, 0.0, 1.0])  # what keeps the plan of a point
 DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
 PATCHED = 0.2  # of its height that a supporter's surface may be raised for a level patch
-MOST_SQUEEZED = 0.7  # of the height in which a levelled underside is made up for
+MOST_LEVELLED = 0.7  # of the height in which a levelled underside is made up for
+MOST_SQUEEZED = 0.1  # of its width by which a side of an object gives way, in each round
+MOST_FLATTENED = 0.25  # of the same, along rays
 SHOWN = 2.0  # of its height that a foot may be longer for none of it to show in the photo
 ALONG = np.linspace(0.0, 0.9, 6)  # where a foot is looked at, from its sole up
 
@@ -100,7 +102,7 @@ def levelled(given: Standing, eye: np.ndarray) -> Standing:
     most = np.abs((corners[:, [0, 2]] - pivot) @ slope).max()
     if most < 1e-6 * height:
         return given
-    band = most / MOST_SQUEEZED  # of heights that make up for it; what is above stays
+    band = most / MOST_LEVELLED  # of heights that make up for it; what is above stays
 
     def level(points: np.ndarray) -> np.ndarray:
         plan = points[:, [0, 2]]
@@ -195,20 +197,33 @@ def with_patch(given: Standing, base: np.ndarray) -> Standing:
     return Standing(vertices, given.faces, (*given.parts, patch))
 
 
-def squeezed(given: Standing, push: np.ndarray, most: float) -> Standing:
-    """The object narrower, on its side towards ``push`` (3,), by its length, or by ``most`` of its
-    width; from its middle on, ever more.
+def squeezed(given: Standing, push: np.ndarray, eye: np.ndarray | None) -> Standing:
+    """The object narrower, on its side towards ``push`` (3,), by its length, or by a share of its
+    width; from its middle on, ever more. With an eye (3,) points move along their rays, so that
+    the picture stays; but what it stands on stays level.
     """
+    most = MOST_SQUEEZED if eye is None else MOST_FLATTENED
     length = float(np.linalg.norm(push))
     direction = push / length
-    along = given.corners @ direction
+    corners = given.corners
+    along = corners @ direction
     middle = (along.min() + along.max()) / 2
     half = max(along.max() - middle, 1e-12)
     step = min(length, 2 * most * half)
+    low = corners[:, 1].min()
+    foot = SUNK * np.ptp(corners[:, 1])
 
     def narrower(points: np.ndarray) -> np.ndarray:
         share = np.clip((points @ direction - middle) / half, 0.0, 1.0)
-        return points - np.outer(step * share, direction)
+        if eye is None:
+            return points - np.outer(step * share, direction)
+        rays = points - eye
+        nearer = step * share / (rays @ direction)
+        moved = points - rays * nearer[:, None]
+        above = np.clip((points[:, 1] - low) / foot, 0.0, 1.0)
+        heights = points[:, 1] + above * (moved[:, 1] - points[:, 1])
+        moved[:, 1] = np.maximum(heights, np.minimum(points[:, 1], low))
+        return moved
 
     return _warped(given, narrower)
 
