@@ -10,8 +10,9 @@ as feet. Every step is made to the surface and to the convex parts alike.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +28,7 @@ SUNK = 0.15  # of its height that an object may be below the ground for that to 
 DIRECTIONS = 16  # around the centre of mass
 FOOT = 0.05  # of the longer side of the plan: radius of a foot
 LONGEST_SOLE = 0.4  # of the same, by which a contact gets longer
+CLOSE = 0.01  # of the wanted reach, which may lack
 SOLE = 0.05  # of the object's height: what of a foot's surroundings becomes its sole
 LEVEL = np.array([1.0, 0.0, 1.0])  # what keeps the plan of a point
 DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
@@ -35,7 +37,7 @@ MOST_LEVELLED = 0.7  # of the height in which a levelled underside is made up fo
 MOST_SQUEEZED = 0.1  # of its width by which a side of an object gives way, in each round
 MOST_FLATTENED = 0.25  # of the same, along rays
 SHOWN = 2.0  # of its height that a foot may be longer for none of it to show in the photo
-ALONG = np.linspace(0.0, 0.9, 6)  # where a foot is looked at, from its sole up
+ALONG = np.linspace(0.0, 0.9, 4)  # where a foot is looked at, from its sole up
 
 Shown = Callable[[np.ndarray], np.ndarray]  # points (N, 3) -> (N,) whether matter there would show
 
@@ -258,8 +260,8 @@ def _with_feet(
     centre = given.centre[[0, 2]]
     reaches = (given.vertices[:, [0, 2]] - centre) @ directions
     wanted = reach * reaches.max(0)
-    costs = _costs(given.vertices, low, shown)
     size = np.ptp(given.vertices, axis=0)
+    costs = _costs(given.vertices, low, shown)
     thin = SHOWN * CONTACT * size[1]  # what a sole shows
     longest = LONGEST_SOLE * max(size[0], size[2])
     for _ in range(DIRECTIONS):
@@ -267,7 +269,7 @@ def _with_feet(
         reached = (offsets @ directions).max(0)
         lacking = wanted - reached
         worst = int(lacking.argmax())
-        if lacking[worst] <= 0:
+        if lacking[worst] <= CLOSE * wanted[worst]:
             break
         outside = np.flatnonzero(reaches[:, worst] >= wanted[worst])
         cheapest = int(outside[costs[outside].argmin()])
@@ -282,12 +284,14 @@ def _with_feet(
 def _costs(vertices: np.ndarray, low: float, shown: Shown) -> np.ndarray:
     """(V,) of a foot from each vertex down to a height."""
     lengths = vertices[:, 1] - low
+    size = np.ptp(vertices, axis=0)
+    radius = FOOT * max(size[0], size[2])
     share = np.zeros(len(vertices))
-    for along in ALONG:
-        points = vertices.copy()
+    for along, side in itertools.product(ALONG, (-radius, 0.0, radius)):
+        points = vertices + (side, 0.0, 0.0)
         points[:, 1] = low + along * lengths
-        share += shown(points) / len(ALONG)
-    return lengths + SHOWN * np.ptp(vertices[:, 1]) * share
+        share += shown(points) / (3 * len(ALONG))
+    return lengths + SHOWN * size[1] * share
 
 
 def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
@@ -302,8 +306,7 @@ def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
     near[vertex] = True
     before = vertices[near]
     vertices[near, 1] = low
-    leg = convex_part(np.concatenate([before, vertices[near]]), least_thickness(vertices))
-    return Standing(vertices, given.faces, (*given.parts, leg))
+    return _with_part(given, vertices, [before, vertices[near]], low)
 
 
 def _with_sole(given: Standing, longer: np.ndarray, low: float) -> Standing:
@@ -320,6 +323,19 @@ def _with_sole(given: Standing, longer: np.ndarray, low: float) -> Standing:
     before = vertices[near]
     vertices[np.ix_(near, [0, 2])] += np.outer(share, longer)
     above = vertices[near] + (0.0, CONTACT * size[1], 0.0)
-    solid = np.concatenate([before, vertices[near], above])
-    sole = convex_part(solid, least_thickness(vertices))
-    return Standing(vertices, given.faces, (*given.parts, sole))
+    return _with_part(given, vertices, [before, vertices[near], above], low)
+
+
+def _with_part(
+    given: Standing,
+    vertices: np.ndarray,
+    solid: list[np.ndarray],
+    low: float,
+) -> Standing:
+    """With other vertices, and one convex part more, which even where it is thin is not below a
+    height, or the other contacts would be none.
+    """
+    part = convex_part(np.concatenate(solid), least_thickness(vertices))
+    raised = np.maximum(part.vertices, (-np.inf, low, -np.inf))
+    more = replace(part, vertices=raised)
+    return Standing(vertices, given.faces, (*given.parts, more))
