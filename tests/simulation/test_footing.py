@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial import Delaunay
 
 from maquette.evaluate.physics import margin_in_hull
 from maquette.geometry.boxes import bounding_box
@@ -12,6 +13,7 @@ from maquette.simulation.footing import (
     levelled,
     squeezed,
     with_base,
+    with_hollow,
     with_patch,
 )
 from maquette.simulation.hulls import convex_part
@@ -182,3 +184,20 @@ def test_there_is_no_patch_where_nothing_is_near_below_or_the_base_is_a_line():
     base = np.array([[x, 0.25 + 0.2, z] for x in (-0.2, 0.2) for z in (-0.2, 0.2)])
     assert with_patch(given, base) is given
     assert with_patch(given, base[:2]) is given
+
+
+def test_a_hollow_leaves_out_what_is_in_a_box_or_above_it_and_nothing_else():
+    given = block()
+    box = np.array([[-0.2, 0.1, -0.1], [0.3, 0.4, 0.2]])
+    made = with_hollow(given, box)
+    solids = [Delaunay(part.vertices) for part in made.parts]
+    whole = sum(part.volume for part in made.parts)
+    assert whole == pytest.approx(1 - 0.5 * 0.3 * 0.4, abs=1e-6)
+    inside = np.array([[0.0, 0.11, 0.0], [0.29, 0.45, 0.19]])
+    outside = np.array([[0.0, 0.09, 0.0], [0.31, 0.45, 0.0], [0.0, 0.45, -0.11]])
+    for points, expected in ((inside, 0), (outside, 1)):
+        found = [solid.find_simplex(points) >= 0 for solid in solids]
+        assert (np.sum(found, axis=0) == expected).all()
+    beside = with_hollow(given, box + (2.0, 0.0, 0.0))
+    assert sum(part.volume for part in beside.parts) == pytest.approx(1)
+    assert made.vertices is given.vertices

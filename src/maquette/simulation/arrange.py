@@ -26,6 +26,7 @@ from maquette.simulation.footing import (
     levelled,
     squeezed,
     with_base,
+    with_hollow,
     with_patch,
 )
 from maquette.simulation.hulls import overlap_along
@@ -40,6 +41,7 @@ LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a 
 NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
 CLEAR = 1.2  # times the overlap by which something is moved, or gives way, behind something else
 THROUGH = 0.75  # of the thinner one, along the ray: what overlaps by more goes through it
+HOLLOW = 1.0  # of its height; what would have to rise by more lies in a hollow of its supporter
 HARDLY = 0.05  # of a foot that the photo may show where it is not
 ROUNDS = 6  # of making room between objects that run into each other
 ALONG_RAYS = 4  # of them, at first, in which they give way along the rays of the photo
@@ -252,8 +254,12 @@ def made_to_stand(
     floor = scene.ground_height if is_raised else -np.inf
     made = footed(body, REACHES[manner.effort], floor, _shown(scene, label))
     given = given.reshaped(label, made)
-    scene = given.scene
     drop = np.inf if supporter is None else given.drop(label, supporter)
+    box = given.scene[label].box
+    if isinstance(supporter, int) and -drop > HOLLOW * np.ptp(box[:, 1]):
+        given = given.reshaped(supporter, with_hollow(given.standing(supporter), box))
+        drop = given.drop(label, supporter)
+    scene = given.scene
     if not np.isfinite(drop):
         return given
     bottom = float(scene[label].box[0, 1])

@@ -199,6 +199,43 @@ def with_patch(given: Standing, base: np.ndarray) -> Standing:
     return Standing(vertices, given.faces, (*given.parts, patch))
 
 
+def with_hollow(given: Standing, box: np.ndarray) -> Standing:
+    """What carries an object without what of its convex parts is in a box (2, 3) or above that:
+    they fill the hollow in which the object lies.
+    """
+    pieces: list[ConvexPart] = []
+    for part in given.parts:
+        rest = part
+        for axis, end in ((0, 0), (0, 1), (2, 0), (2, 1), (1, 0)):
+            outward = 1 if end else -1
+            pieces += _beyond(rest, axis, box[end, axis], outward)
+            inside = _beyond(rest, axis, box[end, axis], -outward)
+            if not inside:
+                break
+            (rest,) = inside
+    return replace(given, parts=tuple(pieces))
+
+
+def _beyond(
+    part: ConvexPart,
+    axis: int,
+    place: float,
+    side: int,
+) -> list[ConvexPart]:
+    """What of a convex part is on one side of a plane; nothing where that is thin."""
+    height = side * (part.vertices[:, axis] - place)
+    is_kept = height >= 0
+    kept, lost = part.vertices[is_kept], part.vertices[~is_kept]
+    ahead = height[is_kept][:, None]
+    share = ahead / (ahead - height[~is_kept])
+    crossing = kept[:, None] + share[..., None] * (lost - kept[:, None])
+    points = np.concatenate([kept, crossing.reshape(-1, 3)])
+    thickness = least_thickness(part.vertices)
+    if not len(points) or np.ptp(points, axis=0).min() < thickness:
+        return []
+    return [convex_part(points, thickness)]
+
+
 def squeezed(given: Standing, push: np.ndarray, eye: np.ndarray | None) -> Standing:
     """The object narrower, on its side towards ``push`` (3,), by its length, or by a share of its
     width; from its middle on, ever more. With an eye (3,) points move along their rays, so that
@@ -221,10 +258,11 @@ def squeezed(given: Standing, push: np.ndarray, eye: np.ndarray | None) -> Stand
             return points - np.outer(step * share, direction)
         rays = points - eye
         nearer = step * share / (rays @ direction)
-        moved = points - rays * nearer[:, None]
+        moved = points - nearer[:, None] * rays
         above = np.clip((points[:, 1] - low) / foot, 0.0, 1.0)
+        lowest = np.minimum(points[:, 1], low)
         heights = points[:, 1] + above * (moved[:, 1] - points[:, 1])
-        moved[:, 1] = np.maximum(heights, np.minimum(points[:, 1], low))
+        moved[:, 1] = np.maximum(heights, lowest)
         return moved
 
     return _warped(given, narrower)

@@ -158,12 +158,30 @@ def _until_at_rest(
         if not (tried.fallen or lost):
             break
         for label in lost:
-            truer = _truest(stood, given, label, bodies[label], manners[label])
-            kept |= {label} if truer == manners[label] else set()
-            manners[label] = truer
+            truer = _truer(stood, given, label, bodies, manners)
+            kept |= set() if truer else {label}
+            manners |= truer
     remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
+
+
+def _truer(
+    stood: CollidingScene,
+    given: CollidingScene,
+    label: int,
+    bodies: Mapping[int, Standing],
+    manners: Mapping[int, Manner],
+) -> dict[int, Manner]:
+    """Another manner for an object, or else for what it stands on, with which that one agrees more
+    with its mask; nothing where there is none.
+    """
+    for one in (label, stood.scene.support(label).on):
+        if isinstance(one, int) and one in manners:
+            best = _truest(stood, given, one, bodies[one], manners[one])
+            if best != manners[one]:
+                return {one: best}
+    return {}
 
 
 def _truest(
