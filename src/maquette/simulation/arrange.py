@@ -78,14 +78,13 @@ class CollidingScene:
     def drop(self, label: int, on: int | str) -> float:
         """How far what collides of an object can fall onto what collides of its supporter."""
         scene = self.scene
+        if not isinstance(on, int):
+            return float(self.standing(label).corners[:, 1].min()) - scene.ground_height
         for each in (label, on):
-            if isinstance(each, int):
-                parts = [
-                    trimesh.Trimesh(p.vertices, p.faces) for p in self.solids[each].shape.parts
-                ]
-                whole = trimesh.util.concatenate(parts)
-                assert isinstance(whole, trimesh.Trimesh)
-                scene = with_mesh(scene, each, whole)
+            parts = [trimesh.Trimesh(p.vertices, p.faces) for p in self.solids[each].shape.parts]
+            whole = trimesh.util.concatenate(parts)
+            assert isinstance(whole, trimesh.Trimesh)
+            scene = with_mesh(scene, each, whole)
         return fall(scene, scene[label], on)
 
     def standing(self, label: int) -> Standing:
