@@ -36,6 +36,7 @@ from maquette.simulation.world import PhysicsWorld, world_of
 from maquette.types import GROUND, Instance, Scene, Support
 
 REACHES = (0.08, 0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by round
+BASE_REACH = 0.3  # of the same, to which a base reaches that nobody sees
 LARGEST_STEP = 0.7  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
 NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
@@ -198,7 +199,7 @@ def grounded(given: CollidingScene, label: int) -> CollidingScene:
     if supported_by(scene, scene[label]) != GROUND or drop > height:
         return given
     body = given.standing(label)
-    made = with_base(body, scene.ground_height, REACHES[0])
+    made = with_base(body, scene.ground_height, BASE_REACH)
     way = made.vertices - body.vertices
     is_drawn = np.abs(way).max(1) > 0
     drawn = [(body.vertices + share * way)[is_drawn] for share in (0.25, 0.5, 0.75, 1.0)]

@@ -357,9 +357,9 @@ def _with_sole(given: Standing, longer: np.ndarray, low: float) -> Standing:
     along = plan @ longer / np.linalg.norm(longer)
     tip = np.where(touching, along, -np.inf).argmax()
     near = touching & (np.linalg.norm(plan - plan[tip], axis=1) < radius)
-    share = 1.0 - (along[tip] - along[near]) / radius
     before = vertices[near]
-    vertices[np.ix_(near, [0, 2])] += np.outer(share, longer)
+    front = near & (along >= np.median(along[near]))  # which is as wide as it was
+    vertices[np.ix_(front, [0, 2])] += longer
     above = vertices[near] + (0.0, CONTACT * size[1], 0.0)
     return _with_part(given, vertices, [before, vertices[near], above], low)
 
