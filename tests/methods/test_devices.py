@@ -16,6 +16,12 @@ from tests.devices import install
 from tests.tiny import write_photo
 
 DEVICES = {"cuda": True, "mps": False}  # whether it has float64
+# Each method on one of them, in turn; with ``-m slow`` on the other, too.
+PLACES = [
+    pytest.param(method, device, marks=() if number % 2 == turn else pytest.mark.slow)
+    for number, method in enumerate(METHODS)
+    for turn, device in enumerate(DEVICES)
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +41,7 @@ def made_here(photo, tiny_weights):
     return cache(lambda method: made(method, photo, tiny_weights, "cpu"))
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "device"), PLACES)
 def test_every_method_makes_on_an_accelerator_what_it_makes_on_the_processor(
     method, device, photo, tiny_weights, made_here
 ):
