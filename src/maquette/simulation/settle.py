@@ -140,14 +140,16 @@ def _until_at_rest(
     unsteady: set[int] = set()
     kept: set[int] = set()
     manners = {label: Manner() for label in given.solids}
+    used: set[tuple[int, Manner]] = set()  # each once, or two could take turns for ever
     looks = _agreement(given.scene)
     bodies = levelled_bodies(given)
     while True:
         still = held | kept
         stood = arranged(given, bodies, manners, still)
         losers = _losers(looks, stood.scene, still)
-        truer = _truer(stood, given, losers, bodies, manners) if losers else {}
+        truer = _truer(stood, given, losers, bodies, manners, used) if losers else {}
         manners |= truer
+        used |= truer.items()
         if truer:
             continue
         start = with_room(stood, still)
@@ -164,8 +166,9 @@ def _until_at_rest(
         losers = [] if tried.fallen else _losers(looks, _moved(tried), still)
         if not (tried.fallen or losers):
             break
-        truer = _truer(stood, given, losers, bodies, manners) if losers else {}
+        truer = _truer(stood, given, losers, bodies, manners, used) if losers else {}
         manners |= truer
+        used |= truer.items()
         kept |= set() if truer else {*losers[:1]}
     remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
@@ -178,10 +181,11 @@ def _truer(
     losers: Sequence[int],
     bodies: Mapping[int, Standing],
     manners: Mapping[int, Manner],
+    used: Collection[tuple[int, Manner]],
 ) -> dict[int, Manner]:
     """Another manner for one of those that lost most or of what they stand on, with which all
-    together agree most with their masks; nothing where that is hardly more. ``stood``: the scene
-    in which they stand in their manners; ``given``: before that.
+    together agree most with their masks, none that was ``used``; nothing where that is hardly more.
+    ``stood``: the scene in which they stand in their manners; ``given``: before that.
     """
     worst = losers[:SUSPECTS]
     under = [stood.scene.support(label).on for label in worst]
@@ -194,7 +198,7 @@ def _truer(
             other = Manner(manners[label].effort, is_levelled, is_raised)
             made = made_to_stand(before, label, bodies[label], other)
             found = sum(_agreement(made.scene).values())
-            if found > most:
+            if found > most and (label, other) not in used:
                 best, most = {label: other}, found
     return best
 
