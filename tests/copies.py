@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+FIELDS = ("RESOLUTION", "PIXELS", "MIRRORED")  # what ``coarse_fields`` changes
 # What their tasks need; imported once, when the first of them is asked for.
 EVERYTHING = (
     "pytest",
@@ -41,14 +42,21 @@ class Copies:
         self.Pipe = self.context.Pipe
 
     def Process(self, target, args):  # noqa: N802 (the name that multiprocessing gives it)
-        """One that has the environment of this moment."""
-        return self.context.Process(target=begin, args=(dict(os.environ), target, args))
+        """One that has the environment of this moment, and fields as coarse."""
+        from maquette.stages import fuse  # imports torch
+
+        fields = {name: getattr(fuse, name) for name in FIELDS}
+        return self.context.Process(target=begin, args=(dict(os.environ), fields, target, args))
 
 
-def begin(environment, target, args):
+def begin(environment, fields, target, args):
     """In a process of its own."""
+    from maquette.stages import fuse
+
     os.environ.clear()
     os.environ.update(environment)
+    for name, value in fields.items():
+        setattr(fuse, name, value)
     target(*args)
 
 
@@ -70,8 +78,8 @@ def as_users(arguments, deaf):
 
 
 class Copied:
-    """The same as a copy; its fields are coarse, and its pool is of its copies. What is here of
-    ``subprocess.Popen`` is as there.
+    """The same as a copy, and its pool is of its copies. What is here of ``subprocess.Popen`` is as
+    there.
     """
 
     def __init__(self, arguments, deaf):
@@ -110,7 +118,6 @@ def run_command(arguments, deaf, out, err):
     """In a process of its own."""
     from maquette.cli import main
     from maquette.execute import processes
-    from maquette.stages import fuse
 
     signal.signal(signal.SIGINT, signal.SIG_IGN if deaf else signal.default_int_handler)
     for number, end in ((1, out), (2, err)):
@@ -118,5 +125,4 @@ def run_command(arguments, deaf, out, err):
         end.close()
     sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     processes.START = multiprocessing.get_context("fork")
-    fuse.RESOLUTION = 64
     sys.exit(main(arguments))

@@ -72,11 +72,8 @@ class Refiner(nn.Module):
         self.down_stages = nn.ModuleList(map(_stage, c.widths, c.down))
         self.downsample_blocks = nn.ModuleList(map(_Resampled, finer, coarser))
         self.encoder_fuse = nn.Linear(c.features, last)
-        self.fuse_proj = nn.Sequential(
-            nn.Linear(2 * last, last),
-            nn.SiLU(),
-            nn.Linear(last, last),
-        )
+        both = nn.Linear(2 * last, last)
+        self.fuse_proj = nn.Sequential(both, nn.SiLU(), nn.Linear(last, last))
         self.bottleneck_stage = _stage(last, c.coarsest)
         # published coarse to fine
         self.upsample_blocks = nn.ModuleList(map(_Resampled, coarser[::-1], finer[::-1]))

@@ -8,6 +8,7 @@ training runs had them, are not of the releases and are refused; the normals are
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -108,20 +109,18 @@ def _widths(tensors: Tensors, name: str) -> tuple[int, ...]:
 
 def _refiner(tensors: Tensors) -> RefinerConfig:
     steps = _count(tensors, r"refiner\.downsample_blocks\.(\d+)\.linear\.weight")
-    coarser = [
-        len(tensors[f"refiner.downsample_blocks.{level}.linear.weight"]) for level in range(steps)
-    ]
-    return RefinerConfig(
-        features=tensors["refiner.encoder_fuse.weight"].shape[1],
-        widths=(len(tensors["refiner.input_proj.weight"]), *coarser),
-        down=tuple(_blocks(tensors, f"down_stages.{level}") for level in range(steps + 1)),
-        coarsest=_blocks(tensors, "bottleneck_stage"),
-        up=tuple(_blocks(tensors, f"up_stages.{steps - 1 - level}") for level in range(steps)),
-    )
+    layers = ["input_proj", *(f"downsample_blocks.{level}.linear" for level in range(steps))]
+    widths = tuple(len(tensors[f"refiner.{layer}.weight"]) for layer in layers)
+    features = tensors["refiner.encoder_fuse.weight"].shape[1]
+    down = _blocks(tensors, [f"down_stages.{level}" for level in range(steps + 1)])
+    up = _blocks(tensors, [f"up_stages.{level}" for level in reversed(range(steps))])
+    (coarsest,) = _blocks(tensors, ["bottleneck_stage"])
+    return RefinerConfig(features, widths, down, coarsest, up)
 
 
-def _blocks(tensors: Tensors, stage: str) -> int:
-    return _count(tensors, rf"refiner\.{re.escape(stage)}\.(\d+)\.norm1\.weight")
+def _blocks(tensors: Tensors, stages: Iterable[str]) -> tuple[int, ...]:
+    patterns = [rf"refiner\.{re.escape(stage)}\.(\d+)\.norm1\.weight" for stage in stages]
+    return tuple(_count(tensors, pattern) for pattern in patterns)
 
 
 def load(tensors: Tensors, dtype: torch.dtype = torch.float32) -> MoGe:
