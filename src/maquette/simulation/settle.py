@@ -137,25 +137,22 @@ def _until_at_rest(
     """Tries with ever wider footings, and holding what they do not help; with a remark for each
     object that is held or still moves.
     """
-    unsteady: set[int] = set()
-    kept: set[int] = set()
+    unsteady = set[int]()
+    kept = set[int]()
     manners = {label: Manner() for label in given.solids}
-    used: set[tuple[int, Manner]] = set()  # each once, or two could take turns for ever
+    used = set[tuple[int, Manner]]()  # each once, or two could take turns for ever
     looks = _agreement(given.scene)
     bodies = levelled_bodies(given)
     while True:
         still = held | kept
         stood = arranged(given, bodies, manners, still)
         losers = _losers(looks, stood.scene, still)
-        truer = _truer(stood, given, losers, bodies, manners, used) if losers else {}
-        manners |= truer
-        used |= truer.items()
-        if truer:
+        if losers and _is_truer(stood, given, losers, bodies, manners, used):
             continue
         start = with_room(stood, still)
-        tried = _try(start, held | unsteady | kept)
-        standing = 1.0 - len(tried.fallen) / len(given.solids)
-        progress(STAGE, FINDING_PARTS + (1.0 - FINDING_PARTS) * standing)
+        tried = _try(start, still | unsteady)
+        falling = len(tried.fallen) / len(given.solids)
+        progress(STAGE, 1.0 - (1.0 - FINDING_PARTS) * falling)
         wanting = _first(start.scene, tried.fallen) or _first(start.scene, tried.leaning)
         wider = [label for label in wanting if manners[label].effort + 1 < len(REACHES)]
         for label in wider:
@@ -166,26 +163,24 @@ def _until_at_rest(
         losers = [] if tried.fallen else _losers(looks, _moved(tried), still)
         if not (tried.fallen or losers):
             break
-        truer = _truer(stood, given, losers, bodies, manners, used) if losers else {}
-        manners |= truer
-        used |= truer.items()
-        kept |= set() if truer else {*losers[:1]}
+        if losers and not _is_truer(stood, given, losers, bodies, manners, used):
+            kept.add(losers[0])
     remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
 
 
-def _truer(
+def _is_truer(
     stood: CollidingScene,
     given: CollidingScene,
     losers: Sequence[int],
     bodies: Mapping[int, Standing],
-    manners: Mapping[int, Manner],
-    used: Collection[tuple[int, Manner]],
-) -> dict[int, Manner]:
-    """Another manner for one of those that lost most or of what they stand on, with which all
-    together agree most with their masks, none that was ``used``; nothing where that is hardly more.
-    ``stood``: the scene in which they stand in their manners; ``given``: before that.
+    manners: dict[int, Manner],
+    used: set[tuple[int, Manner]],
+) -> bool:
+    """Put another manner into ``manners``, of one of those that lost most or of what they stand on:
+    with which all together agree most with their masks, none that was ``used``. False where that
+    is hardly more. ``stood``: the scene in which they stand as they do; ``given``: before that.
     """
     worst = losers[:SUSPECTS]
     under = [stood.scene.support(label).on for label in worst]
@@ -200,7 +195,9 @@ def _truer(
             found = sum(_agreement(made.scene).values())
             if found > most and (label, other) not in used:
                 best, most = {label: other}, found
-    return best
+    manners |= best
+    used |= best.items()
+    return bool(best)
 
 
 def _changes(before: Scene, after: Scene) -> dict[int, str]:
