@@ -151,17 +151,18 @@ def _until_at_rest(
             continue
         start = with_room(stood, still)
         tried = _try(start, still | unsteady)
-        falling = len(tried.fallen) / len(given.solids)
+        fallen = tried.fallen
+        falling = len(fallen) / len(given.solids)
         progress(STAGE, 1.0 - (1.0 - FINDING_PARTS) * falling)
-        wanting = _first(start.scene, tried.fallen) or _first(start.scene, tried.leaning)
+        wanting = _first(start.scene, fallen) or _first(start.scene, tried.leaning)
         wider = [label for label in wanting if manners[label].effort + 1 < len(REACHES)]
         for label in wider:
             manners[label] = replace(manners[label], effort=manners[label].effort + 1)
         if wider:
             continue
-        unsteady |= tried.fallen.intersection(wanting)
-        losers = [] if tried.fallen else _losers(looks, _moved(tried), still)
-        if not (tried.fallen or losers):
+        unsteady |= fallen.intersection(wanting)
+        losers = [] if fallen else _losers(looks, _moved(tried), still)
+        if not (fallen or losers):
             break
         if losers and not _is_truer(stood, given, losers, bodies, manners, used):
             kept.add(losers[0])
