@@ -319,9 +319,11 @@ def _pushes(
         away /= np.linalg.norm(away)
         level = way * LEVEL
         depth = np.linalg.norm(way)
-        behind, thickness = _depth_along(given, front, back, away)
         giving = {front, back} - fixed
-        if turn < ALONG_RAYS and giving and 0 < behind < THROUGH * thickness:
+        behind, thickness = np.inf, 0.0
+        if giving and turn < ALONG_RAYS:
+            behind, thickness = _depth_along(given, front, back, away)
+        if 0 < behind < THROUGH * thickness:
             giving = {front} if turn < REARS and front in giving else giving
             found += _shared(given, front, giving, CLEAR * behind * away, eye)
         elif np.linalg.norm(level) >= SIDEWAYS * depth:

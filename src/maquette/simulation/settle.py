@@ -192,9 +192,11 @@ def _is_truer(
         before = replace(stood, scene=raw, solids={**stood.solids, label: given.solids[label]})
         for is_levelled, is_raised in itertools.product((True, False), repeat=2):
             other = Manner(manners[label].effort, is_levelled, is_raised)
+            if other == manners[label] or (label, other) in used:
+                continue
             made = made_to_stand(before, label, bodies[label], other)
             found = sum(_agreement(made.scene).values())
-            if found > most and (label, other) not in used:
+            if found > most:
                 best, most = {label: other}, found
     manners |= best
     used |= best.items()
