@@ -140,7 +140,7 @@ def _until_at_rest(
     unsteady = set[int]()
     kept = set[int]()
     manners = {label: Manner() for label in given.solids}
-    used = set[tuple[int, Manner]]()  # each once, or two could take turns for ever
+    used = set[tuple[int, bool, bool]]()  # each once, or two could take turns for ever
     looks = _agreement(given.scene)
     bodies = levelled_bodies(given)
     while True:
@@ -177,7 +177,7 @@ def _is_truer(
     losers: Sequence[int],
     bodies: Mapping[int, Standing],
     manners: dict[int, Manner],
-    used: set[tuple[int, Manner]],
+    used: set[tuple[int, bool, bool]],
 ) -> bool:
     """Put another manner into ``manners``, of one of those that lost most or of what they stand on:
     with which all together agree most with their masks, none that was ``used``. False where that
@@ -192,14 +192,14 @@ def _is_truer(
         before = replace(stood, scene=raw, solids={**stood.solids, label: given.solids[label]})
         for is_levelled, is_raised in itertools.product((True, False), repeat=2):
             other = Manner(manners[label].effort, is_levelled, is_raised)
-            if other == manners[label] or (label, other) in used:
+            if other == manners[label] or (label, is_levelled, is_raised) in used:
                 continue
             made = made_to_stand(before, label, bodies[label], other)
             found = sum(_agreement(made.scene).values())
             if found > most:
                 best, most = {label: other}, found
     manners |= best
-    used |= best.items()
+    used |= {(label, other.is_levelled, other.is_raised) for label, other in best.items()}
     return bool(best)
 
 
