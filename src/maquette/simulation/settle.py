@@ -54,6 +54,9 @@ TOPPLED = np.deg2rad(15.0)
 GONE = 0.05  # of the scene's longest side; what moves farther has left its place
 
 
+Way = tuple[int, bool, bool]  # a label, and what its manner is besides the effort
+
+
 @dataclass(frozen=True)
 class RestingObject:
     """How one object came to rest. Lengths in scene units."""
@@ -140,7 +143,7 @@ def _until_at_rest(
     unsteady = set[int]()
     kept = set[int]()
     manners = {label: Manner() for label in given.solids}
-    used = set[tuple[int, bool, bool]]()  # each once, or two could take turns for ever
+    used = set[Way]()  # each once, or two could take turns for ever
     looks = _agreement(given.scene)
     bodies = levelled_bodies(given)
     while True:
@@ -177,7 +180,7 @@ def _is_truer(
     losers: Sequence[int],
     bodies: Mapping[int, Standing],
     manners: dict[int, Manner],
-    used: set[tuple[int, bool, bool]],
+    used: set[Way],
 ) -> bool:
     """Put another manner into ``manners``, of one of those that lost most or of what they stand on:
     with which all together agree most with their masks, none that was ``used``. False where that
