@@ -67,7 +67,8 @@ def thin_parts(
             least = NOISE * float(np.median(depth[rows, columns]))
         if np.median(np.abs(straight - depth[rows, columns])) < least:
             depth[rows, columns] = straight
-            thickness[rows, columns] = ROUNDNESS * width[rows, columns]
+            taper = np.polyfit(rows, width[rows, columns], 1)
+            thickness[rows, columns] = ROUNDNESS * np.polyval(taper, rows)
     return _carried_beyond(ThinParts(depth, thickness, np.isfinite(thickness)))
 
 
