@@ -40,11 +40,11 @@ def joined(field: np.ndarray, may_pass: Callable[[np.ndarray], np.ndarray]) -> n
     result = field.copy()
     for part in order[1:]:
         own = cells[owner == part]
-        start, end = np.rint(_along_axis(own, together)).astype(int)
+        start, end = _along_axis(own, together)
         length = np.linalg.norm(end - start)
         steps = np.linspace(start, end, 2 + int(2 * length))
         if length <= LONGEST * len(field) and may_pass(steps).all():
-            _add_bar(result, start, end, _radius(parts == part, start))
+            _add_bar(result, start, end, _radius(parts == part, np.rint(start).astype(int)))
         together = np.concatenate([together, own])
     return result
 
@@ -84,8 +84,8 @@ def _add_bar(
 ) -> None:
     """Join a round bar between two cells with a field, in place."""
     reach = int(np.ceil(radius)) + 2
-    low = np.maximum(np.minimum(start, end) - reach, 0)
-    high = np.minimum(np.maximum(start, end) + reach + 1, field.shape)
+    low = np.maximum(np.minimum(start, end).astype(int) - reach, 0)
+    high = np.minimum(np.maximum(start, end).astype(int) + reach + 2, field.shape)
     around = tuple(slice(a, b) for a, b in zip(low, high))
     cells = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
     axis = (end - start).astype(np.float64)
