@@ -112,7 +112,7 @@ def test_asking_near_borders_only_is_as_good_as_asking_everywhere(seen):
     window = closeup(seen, 1, fuse.PIXELS, np.array([[0.0, 0.0], [SIZE, SIZE]]))
     inwards = window.inwards()
     thin = thin_parts(window, inwards, 0.9)
-    witness = Witness(window, cube, inwards, thin, np.zeros(inwards.shape, bool))
+    witness = Witness(window, cube, inwards, thin)
     cells = witness.see(CELLS.reshape(-1, 3).double().numpy())
     generated = F.interpolate(volume[None, None], (RESOLUTION,) * 3, mode="trilinear")
     carved = np.maximum.reduce([generated.numpy().reshape(-1), cells.hull, cells.front])
@@ -139,12 +139,15 @@ def test_the_steps_of_a_slanted_poles_mask_are_not_its_own(seen):
     assert np.abs(centre - line).max() < 0.5 * np.abs(before - line).max()
 
 
-def test_what_is_seen_too_slantwise_tells_nothing_and_a_jump_is_no_slope():
-    columns = np.arange(40.0)[None] + np.zeros((30, 1))
-    slope = np.where(columns < 20, 2.0, 2.0 + 0.1 * (columns - 20))
-    jump = np.where(columns < 20, 2.0, 3.0)
-    assert fuse._steps(slope)[:, 22:38].min() == pytest.approx(0.1)
-    assert fuse._steps(jump).max() == 0.0
+def test_between_two_surfaces_of_an_object_there_is_nothing(seen):
+    """The picture's depth jumps by half a unit at the middle column."""
+    columns = np.mgrid[:SIZE, :SIZE][1]
+    measured = np.where(columns < SIZE // 2, 1.8, 2.3).astype(np.float32)
+    both = dataclasses.replace(seen, given_depth=measured, label_map=np.ones_like(columns))
+    witness = fuse._witness(both, 1, np.eye(4))
+    across = np.linspace(-0.005, 0.005, 201)
+    gap = witness.see(np.stack([across, 0 * across, 0 * across], axis=1)).gap * TRUNCATION
+    assert np.abs(np.abs(gap - 0.05) - 0.25).max() < fuse.JUMP
 
 
 def test_nothing_lies_below_a_floor():

@@ -387,7 +387,8 @@ def check_outlines(depth: np.ndarray, labels: np.ndarray, name: str) -> None:
             "pixel is"
         )
     every = max(1, round(max(depth.shape) / COARSE))  # smooth maps and noisy ones have steps there
-    coarse, own = _without_noise(depth[::every, ::every]), labels[::every, ::every]
+    coarse = _without_noise(depth[::every, ::every])
+    own = labels[::every, ::every]
     here = outline_steps(coarse, own)
     elsewhere = np.concatenate([outline_steps(coarse, other) for other in _misplaced(own)])
     if min(len(here), len(elsewhere)) < FEW_STEPS or elsewhere.mean() < FLATNESS:

@@ -67,7 +67,8 @@ def _moves(distances: np.ndarray, points: np.ndarray) -> np.ndarray:
 def _shares(points: np.ndarray) -> sparse.csr_matrix:
     """(N, CONTROLS^3) trilinear weights of the control points at points (N, 3) of the cube."""
     at = (points.clip(-0.5, 0.5) + 0.5) * (CONTROLS - 1)
-    along = (1 - np.abs(at[:, :, None] - np.arange(CONTROLS))).clip(0)
+    away = np.abs(at[:, :, None] - np.arange(CONTROLS))
+    along = (1 - away).clip(0)
     shares = np.einsum("ni,nj,nk->nijk", *along.transpose(1, 0, 2))
     return sparse.csr_matrix(shares.reshape(len(points), -1))
 

@@ -46,7 +46,6 @@ PIXELS = 768  # of a mask's longer side; more say nothing to cells of this size
 SHELL = 0.05  # thickness of the visible layer, in cube sides
 # least and largest thickness, in truncations; smoothing eats at a layer of fewer cells
 THICKNESS = (3 / RESOLUTION / TRUNCATION, SHELL / TRUNCATION)
-STEEP = 0.15  # cube sides by which the depth of a surface may change from cell to cell
 JUMP = 0.025  # cube sides between a pixel and the mean with its neighbours: two surfaces are there
 CONTACT = 0.02  # an object must be this much nearer (scene units) to count as hiding a cell
 LEAST_HALF_WIDTH = 0.75  # cells, of any part
@@ -103,7 +102,6 @@ class Witness:
     scene_from_cube: np.ndarray  # (4, 4)
     inwards: np.ndarray  # (H, W) float32 pixels from the object's outline, negative outside
     thin: ThinParts
-    steep: np.ndarray  # (H, W) bool: the surface is seen so slantwise that pixels say little of it
 
     @property
     def side(self) -> float:
@@ -133,7 +131,7 @@ class Witness:
         outline = -inwards * away / camera.focal / truncations
         gap = (surface - away) / truncations
         thickness = np.clip(self.thin.thickness[rows, columns] / truncations, *THICKNESS)
-        visible = inside & (inwards > -RIM) & ~self.steep[rows, columns]
+        visible = inside & (inwards > -RIM)
         return SeenCells(outline, gap, thickness, slim, visible, hidden)
 
     def surface(self, most: int) -> np.ndarray:
@@ -195,21 +193,8 @@ def _witness(perception: Perception, label: int, scene_from_cube: np.ndarray) ->
     inwards = window.inwards()
     measured = perception.given_depth is not None
     thin = thin_parts(window, inwards, float(scene_from_cube[0, 0]), measured)
-    witness = Witness(window, scene_from_cube, inwards, thin, np.zeros(inwards.shape, bool))
-    cell = witness.pixels_per_unit * witness.side / RESOLUTION
-    steep = cell * _steps(window.depth) > STEEP * witness.side
-    return replace(witness, inwards=_outline(witness), steep=steep)
-
-
-def _steps(depth: np.ndarray) -> np.ndarray:
-    """(H, W) by how much a depth map (H, W) changes from pixel to pixel; jumps between two surfaces
-    do not count.
-    """
-    steps = []
-    for axis in (0, 1):
-        step = np.abs(np.diff(depth, axis=axis, append=depth.take([-1], axis)))
-        steps.append(ndimage.median_filter(step, tuple(np.roll((3, 1), axis))))
-    return np.maximum(*steps)
+    witness = Witness(window, scene_from_cube, inwards, thin)
+    return replace(witness, inwards=_outline(witness))
 
 
 def _held_to_photo(fine: Tensor, witness: Witness) -> tuple[np.ndarray, np.ndarray]:
