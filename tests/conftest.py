@@ -1,5 +1,7 @@
 """Fixtures that are expensive enough to be made once for all tests, and the check of shapes."""
 
+import dataclasses
+import gc
 import os
 import sys
 
@@ -13,6 +15,10 @@ from tests.shapes import check_sparingly
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# What is imported and collected stays until the end: looking for garbage among it takes a fifth of
+# the time of collecting.
+gc.disable()
+
 # Before anything of maquette is imported: the shapes in the annotations of these rooms are checked
 # at every call. What jaxtyping offers for Python 3.10 checks kernels marked @no_type_check, too,
 # which numba cannot compile then.
@@ -22,6 +28,12 @@ if sys.version_info >= (3, 11):
 a_test_begins = check_sparingly()
 
 
+def pytest_collection_finish():
+    """From here on there is garbage."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_runtest_setup():
     """Its first calls are all checked."""
     a_test_begins()
@@ -29,11 +41,28 @@ def pytest_runtest_setup():
 
 @pytest.fixture(scope="module")
 def coarse_fields():
-    """Half as many cells along the sides of what is held to the photo: a third of the time, for
-    tests in which it matters that there is a mesh.
+    """Half as many cells along the sides of what is held to the photo, and half as many pixels of
+    it, and mirror planes are judged by fewer places: a third of the time, for tests in which it
+    matters that there is a mesh.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("maquette.stages.fuse.RESOLUTION", 64)
+        patch.setattr("maquette.stages.fuse.PIXELS", 384)
+        patch.setattr("maquette.stages.fuse.MIRRORED", 300)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_points():
+    """Scores of a tenth of the points, for tests in which it matters that there is a score."""
+    from maquette.evaluate import protocols
+
+    fewer = tuple(
+        dataclasses.replace(each, points=each.points // 10, scene_points=each.scene_points // 10)
+        for each in protocols.PROTOCOLS
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocols, "PROTOCOLS", fewer)
         yield
 
 

@@ -1,15 +1,14 @@
-"""Ends an action at each of its steps that change the disk, in a process of its own: killed as by
+"""Ends an action at its steps that change the disk, in a process of its own: killed as by
 ``kill -9``, interrupted as by Ctrl-C, or refused by a full disk. For laws of the form "whenever it
-ends, ...".
+ends, ...": by default at the ``telling`` steps, with ``pytest -m slow`` at every one.
 """
 
 import contextlib
 import errno
-import itertools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,29 @@ RAISED = 2  # what was expected
 BROKEN = 3  # something else was raised
 KILLED = 9
 _FREES = ("os.remove", "os.rmdir")
-_TAKES = ("open", "os.mkdir", "os.link", "os.symlink", "os.rename", "fsync")
+_NAMES = ("os.link", "os.symlink", "os.rename")
+_TAKES = ("open", "os.mkdir", *_NAMES, "fsync")
+
+Choice = Callable[[Sequence[str]], Iterable[int]]  # of steps, which count from 1, by their kinds
+
+
+def every(kinds: Sequence[str]) -> Iterable[int]:
+    """All steps."""
+    return range(1, len(kinds) + 1)
+
+
+def telling(kinds: Sequence[str]) -> Iterable[int]:
+    """The last step, those that give a file its name, and the first of each kind after each
+    kind.
+    """
+    pairs = list(zip(["", *kinds], kinds, strict=False))
+    for step in every(kinds):
+        pair = pairs[step - 1]
+        if pair[1] in _NAMES or step in (pairs.index(pair) + 1, len(kinds)):
+            yield step
+
+
+at_steps = pytest.mark.parametrize("steps", [telling, pytest.param(every, marks=pytest.mark.slow)])
 
 
 def kill(event: str, arguments: tuple) -> None:
@@ -48,17 +69,18 @@ def endings(
     prepare: Callable[[], object],
     action: Callable[[], object],
     end: Callable[[str, tuple], None],
+    steps: Choice,
     expected: type[BaseException] = KeyboardInterrupt,
 ) -> Iterator[int]:
-    """Prepare, and end the action at its 1st, 2nd, ... step, until it has none left; yields how
-    each of them went: KILLED, RAISED (``expected``) or SURVIVED.
+    """Prepare, and end the action at each of the chosen steps; yields how each of them went:
+    KILLED, RAISED (``expected``) or SURVIVED.
     """
-    for step in itertools.count(1):
+    prepare()
+    for step in steps(_kinds(action)):
         prepare()
         code = _in_a_child(lambda step=step: _end_at(step, end), action, expected)
         assert code != BROKEN, f"at step {step} something else was raised than {expected.__name__}"
-        if code == UNREACHED:
-            return
+        assert code != UNREACHED, f"the action has no step {step}"
         yield code
 
 
@@ -85,21 +107,47 @@ def _in_a_child(arm: Callable[[], list], action: Callable[[], object], expected:
         os._exit(code)
 
 
+def _kinds(action: Callable[[], object]) -> list[str]:
+    """The names of an action's steps."""
+    read, write = os.pipe()
+
+    def tell() -> list[str]:
+        os.close(read)
+        _on_steps(lambda kind, arguments: os.write(write, f"{kind}\n".encode()))
+        return []
+
+    code = _in_a_child(tell, action, KeyboardInterrupt)
+    os.close(write)
+    with open(read) as told:
+        kinds = told.read().split()
+    assert code == UNREACHED and kinds, "the action fails by itself"
+    return kinds
+
+
 def _end_at(step: int, end: Callable[[str, tuple], None]) -> list[str]:
     """Let ``end`` loose at one of the steps to come; the list that is returned gets its name."""
     reached: list[str] = []
     left = step
+
+    def on_step(kind: str, arguments: tuple) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            reached.append(kind)
+            end(kind, arguments)
+
+    _on_steps(on_step)
+    return reached
+
+
+def _on_steps(tell: Callable[[str, tuple], None]) -> None:
+    """From now on, each step of this process is told before it is taken."""
     flush = os.fsync
 
     def on_event(event: str, arguments: tuple) -> None:
-        nonlocal left
         reads = event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        if reached or reads or event not in _FREES + _TAKES:
-            return
-        left -= 1
-        if left == 0:
-            reached.append(event)
-            end(event, arguments)
+        if event in _FREES + _TAKES and not reads:
+            tell(event, arguments)
 
     def fsync(number: int) -> None:
         on_event("fsync", ())
@@ -107,4 +155,3 @@ def _end_at(step: int, end: Callable[[str, tuple], None]) -> list[str]:
 
     os.fsync = fsync
     sys.addaudithook(on_event)
-    return reached

@@ -20,6 +20,12 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
+def walked(path: Path) -> list[ast.AST]:
+    """All nodes of a module."""
+    return list(ast.walk(tree_of(path)))
+
+
 # The flow of the data, which is also the direction of the imports: a module imports only from its
 # own package and from what stands before.
 ORDER = (
@@ -78,7 +84,7 @@ PARAMETERS = 10
 LARGER_FUNCTIONS = 0
 LARGER_FILES = 0
 DENSER_LINES = 200  # of 34,800: 0.6 %
-PACKAGE_NODES = 297_500
+PACKAGE_NODES = 300_000
 # Compiled kernels take arrays, not nouns.
 MORE_PARAMETERS: dict[str, int] = {}
 
@@ -102,8 +108,9 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
 def functions(path: Path) -> list[ast.FunctionDef]:
-    return [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef)]
+    return [node for node in walked(path) if isinstance(node, ast.FunctionDef)]
 
 
 def imported_rooms(tree: ast.AST, without: set[str] = frozenset()) -> set[str]:
@@ -218,7 +225,7 @@ def test_nothing_catches_everything():
     handlers = [
         (name(path), node)
         for path in MODULES
-        for node in ast.walk(tree_of(path))
+        for node in walked(path)
         if isinstance(node, ast.ExceptHandler)
     ]
     broad = {"Exception", "BaseException"}
@@ -241,12 +248,13 @@ def test_nothing_catches_everything():
 def test_no_star_imports_prints_or_hard_wired_devices():
     wrong = []
     for path in MODULES:
-        for node in ast.walk(tree_of(path)):
+        for node in walked(path):
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
                 wrong.append(f"{name(path)}:{node.lineno} import *")
             if (
                 isinstance(node, ast.Call)
-                and ast.unparse(node.func) == "print"
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "print"
                 and room(path) != "cli"
             ):
                 wrong.append(f"{name(path)}:{node.lineno} print")
@@ -256,7 +264,8 @@ def test_no_star_imports_prints_or_hard_wired_devices():
                 and ast.unparse(node.value) != "torch"
             ):
                 wrong.append(f"{name(path)}:{node.lineno} .cuda")
-            if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path":
+            named_path = isinstance(node, ast.Attribute) and node.attr == "path"
+            if named_path and ast.unparse(node) == "sys.path":
                 wrong.append(f"{name(path)}:{node.lineno} sys.path")
     assert wrong == []
 

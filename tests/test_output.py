@@ -20,7 +20,7 @@ from maquette.output import (
     writable_folder,
     write_files,
 )
-from tests.endings import KILLED, RAISED, endings, fill_disk, kill, needs_fork, tree
+from tests.endings import KILLED, RAISED, at_steps, endings, fill_disk, kill, needs_fork, tree
 
 
 def test_atomic_write_replaces_and_leaves_nothing_else(tmp_path):
@@ -100,9 +100,10 @@ def test_writable_folder_creates_and_leaves_it_empty(tmp_path):
     assert os.listdir(writable_folder(tmp_path / "a" / "b")) == []
 
 
+@at_steps
 @needs_fork
 @pytest.mark.parametrize(("end", "error"), [(kill, KeyboardInterrupt), (fill_disk, OutputError)])
-def test_files_that_belong_together_are_never_half_written(tmp_path, end, error):
+def test_files_that_belong_together_are_never_half_written(tmp_path, end, error, steps):
     """An .obj and what it refers to: each is old or new, and where the main one is new, all are."""
     folder = tmp_path / "out"
     main, second, third = (folder / name for name in ("s.obj", "s.mtl", "s.png"))
@@ -118,7 +119,7 @@ def test_files_that_belong_together_are_never_half_written(tmp_path, end, error)
     def write():
         write_files({main: new["s.obj"], second: new["s.mtl"], third: new["s.png"]})
 
-    for outcome in endings(prepare, write, end, error):
+    for outcome in endings(prepare, write, end, steps, error):
         clear_leftovers(folder)
         left = tree(folder)
         assert left.keys() == old.keys()
@@ -127,8 +128,9 @@ def test_files_that_belong_together_are_never_half_written(tmp_path, end, error)
         assert outcome != RAISED or left["s.obj"] == old["s.obj"]
 
 
+@at_steps
 @needs_fork
-def test_a_folder_whose_replacement_was_killed_comes_back(tmp_path):
+def test_a_folder_whose_replacement_was_killed_comes_back(tmp_path, steps):
     folder = tmp_path / "masks"
 
     def prepare():
@@ -141,7 +143,7 @@ def test_a_folder_whose_replacement_was_killed_comes_back(tmp_path):
         with atomic_folder(folder) as temporary:
             (temporary / "b").write_text("new")
 
-    for outcome in endings(prepare, replace, kill):
+    for outcome in endings(prepare, replace, kill, steps):
         assert outcome == KILLED
         clear_leftovers(tmp_path)
         assert tree(tmp_path) in ({"masks/a": b"old"}, {"masks/b": b"new"})
@@ -203,3 +205,9 @@ def test_what_is_full_is_said_with_what_to_do(tmp_path, number):
         atomic_write(tmp_path / "a.glb"),
     ):
         raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that the system makes")
+def test_where_no_folder_can_be_made_another_is_asked_for():
+    with pytest.raises(OutputError, match=r"none can be made there; name another"):
+        writable_folder("/proc/no-such-process")

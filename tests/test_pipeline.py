@@ -92,7 +92,7 @@ def test_provenance_says_how_it_was_made(scene):
 def test_settling_is_the_scenes_own_and_counts_as_a_stage(models, photo, scene, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
     settled = []
-    monkeypatch.setattr(maquette.Scene, "settle", lambda self: settled.append(self) or self)
+    monkeypatch.setattr(maquette.Scene, "settle", lambda self, shown: settled.append(self) or self)
     made = generate(*photo, models=models, steps=2, settle=True)
     assert len(settled) == 1 and "settle" in made.provenance["seconds"]
     assert made.provenance["options"]["settle"] is True

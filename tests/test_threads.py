@@ -1,4 +1,6 @@
-"""The same photo and seed give the same scene, whatever the number of threads."""
+"""The same photo and seed give the same scene, whatever the number of threads: with tiny networks,
+and with ``-m slow`` with the embedded ones.
+"""
 
 from importlib import resources
 
@@ -13,7 +15,17 @@ from maquette.masks import read_masks
 
 
 @pytest.fixture(scope="module")
-def scenes(coarse_fields):
+def tiny(tiny_weights):
+    return {"weights": tiny_weights}
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return {}
+
+
+@pytest.fixture(scope="module", params=["tiny", pytest.param("embedded", marks=pytest.mark.slow)])
+def scenes(coarse_fields, request):
     """A cut-out of the bundled picture with two objects, made with one thread and with two."""
     folder = resources.files("maquette") / "assets" / "demo"
     photo = Image.open(str(folder / "photo.jpg"))
@@ -22,11 +34,12 @@ def scenes(coarse_fields):
     box = (columns.min() - 8, rows.min() - 8, columns.max() + 9, rows.max() + 9)
     cut = np.array(photo.crop(box))
     labels = {m.label: np.array(Image.fromarray(m.mask).crop(box)) for m in masks}
+    weights = request.getfixturevalue(request.param)
     before = torch.get_num_threads()
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found.append(maquette.generate(cut, labels, seed=3, steps=2))
+        found.append(maquette.generate(cut, labels, seed=3, steps=2, **weights))
     torch.set_num_threads(before)
     return found
 

@@ -35,7 +35,8 @@ _TEMPORARY = re.compile(
 )
 _FULL = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, or write elsewhere")
 _IN_THE_WAY = dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a folder is needed here; name another")
-_REMEDIES = _FULL | _IN_THE_WAY
+_NOWHERE = {errno.ENOENT: "there is no such folder and none can be made there; name another"}
+_REMEDIES = _FULL | _IN_THE_WAY | _NOWHERE
 
 
 def refuse_overwrite(path: StrPath, overwrite: bool) -> Path:

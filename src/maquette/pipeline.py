@@ -121,9 +121,8 @@ def generate(
     provenance["options"] = chosen.record() | kept.decided
     scene = _scene_of(kept, given, provenance | method.report())
     if chosen.settle:
-        progress("settle", 0.0)
         with clock.stage("settle"):
-            scene = scene.settle()
+            scene = scene.settle(progress)
     return _with_costs(scene, clock)
 
 

@@ -20,7 +20,7 @@ import dataclasses
 import difflib
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -399,15 +399,16 @@ class Scene:
 
         return regenerate(self, label, seed=seed, **options)
 
-    def settle(self, **options: Any) -> Scene:
+    def settle(self, progress: Callable[[str, float], None] | None = None, **options: Any) -> Scene:
         """A scene whose objects are at rest, as physics leaves them; what was done to each is in
-        ``provenance["settled"]``. options: fields of SimulationOptions. Needs the extra "sim".
+        ``provenance["settled"]``. progress: called with "settle" and the share done; options:
+        fields of SimulationOptions. Needs the extra "sim".
         """
         from maquette.options import SimulationOptions
         from maquette.simulation.settle import settle
 
         refuse_unknown(options, names_of(SimulationOptions), "settle")
-        return settle(self, SimulationOptions(**options)).scene
+        return settle(self, SimulationOptions(**options), progress).scene
 
     def export(self, path: StrPath, **options: Any) -> Path:
         """Write the scene; the suffix chooses the format: .glb, .obj, .ply, .stl, .html for a page

@@ -221,6 +221,15 @@ def fake_worker(template: Path) -> list[str]:
     ]
 
 
+def coarse_worker(weights: Path) -> list[str]:
+    """The command of a worker that makes scenes with few cells."""
+    return [
+        sys.executable,
+        str(Path(__file__).with_name("coarse_worker.py")),
+        f"--weights={weights}",
+    ]
+
+
 def write_template(folder: Path) -> None:
     """A small saved scene whose masks are those of ``label_png``."""
     image = np.asarray(Image.open(io.BytesIO(picture())))

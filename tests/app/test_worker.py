@@ -15,15 +15,19 @@ from maquette.checkpoints.embedded import load_models
 from maquette.masks import read_masks, write_masks
 from maquette.pipeline import generate
 from maquette.simulation.glb_scene import scene_of_glb
-from tests.app.live import label_png, picture, pixels, start
+from tests.app.live import coarse_worker, label_png, picture, pixels, start
 from tests.app.test_geometry import depth_png
 from tests.document.scenes import make_scene
+
+pytestmark = pytest.mark.usefixtures("coarse_fields")
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory, tiny_weights):
+    """With few cells; an example has one as users start it."""
     folder = tmp_path_factory.mktemp("real")
-    with start(folder, worker=(), weights=(tiny_weights,), max_batch=4) as live:
+    command = coarse_worker(tiny_weights)
+    with start(folder, worker=command, weights=(tiny_weights,), max_batch=4) as live:
         yield live
 
 

@@ -16,7 +16,7 @@ from maquette.batch.finished import Products, fingerprint, is_finished, missing,
 from maquette.batch.results import write_result
 from maquette.errors import InputError, OutputError
 from tests.document.scenes import make_scene
-from tests.endings import RAISED, endings, fill_disk, interrupt, kill, needs_fork, tree
+from tests.endings import RAISED, at_steps, endings, fill_disk, interrupt, kill, needs_fork, tree
 
 REQUEST = {"photo": "p", "masks": "m", "weights": {"vae": "w"}, "only": None, "seed": 0}
 
@@ -126,11 +126,12 @@ def writing(tmp_path, monkeypatch):
     return Writing(tmp_path)
 
 
+@at_steps
 @needs_fork
-def test_killed_at_any_step_the_result_is_entire_and_the_next_run_settles_the_rest(writing):
-    steps = 0
-    for _ in endings(writing.prepare, writing.act, kill):
-        steps += 1
+def test_killed_at_any_step_the_result_is_entire_and_the_next_run_settles_the_rest(writing, steps):
+    count = 0
+    for _ in endings(writing.prepare, writing.act, kill, steps):
+        count += 1
         maquette.load(writing.folder)
         known = {content for files in writing.trees for content in files.values()}
         visible = [name for name in tree(writing.folder) if ".maquette-" not in name]
@@ -139,12 +140,13 @@ def test_killed_at_any_step_the_result_is_entire_and_the_next_run_settles_the_re
         assert writing.meant().items() <= tree(writing.folder).items()
         writing.act()
         assert tree(writing.folder) == writing.trees[1]
-    assert steps > 20
+    assert count > 20
 
 
+@at_steps
 @needs_fork
-def test_killed_at_any_step_of_a_first_run_the_next_run_can_begin(writing):
-    for _ in endings(writing.empty, writing.act, kill):
+def test_killed_at_any_step_of_a_first_run_the_next_run_can_begin(writing, steps):
+    for _ in endings(writing.empty, writing.act, kill, steps):
         results.recover(writing.folder)
         if not (writing.folder / "scene.json").exists():
             assert not set(writing.products.names()) & set(tree(writing.folder))
@@ -152,12 +154,13 @@ def test_killed_at_any_step_of_a_first_run_the_next_run_can_begin(writing):
         assert tree(writing.folder) == writing.trees[1]
 
 
+@at_steps
 @needs_fork
 @pytest.mark.parametrize(
     ("end", "error"), [(interrupt, KeyboardInterrupt), (fill_disk, OutputError)]
 )
-def test_interrupted_or_without_space_at_any_step_the_old_result_stays(writing, end, error):
-    for outcome in endings(writing.prepare, writing.act, end, error):
+def test_interrupted_or_without_space_at_any_step_the_old_result_stays(writing, end, error, steps):
+    for outcome in endings(writing.prepare, writing.act, end, steps, error):
         assert outcome == RAISED or writing.meant() == writing.trees[1]
         assert writing.meant().items() <= tree(writing.folder).items()
         hidden = [path for path in writing.folder.rglob(".maquette-*") if path.is_file()]

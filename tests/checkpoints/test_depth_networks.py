@@ -78,5 +78,5 @@ def test_what_cannot_be_opened_is_one_line(tmp_path):
         open_depth_network(str(tmp_path), HERE)
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").unlink()
-    with pytest.raises(CheckpointError, match="not those of MoGe-2"):
+    with pytest.raises(CheckpointError, match="not those of MoGe"):
         open_depth_network(str(tmp_path), HERE)

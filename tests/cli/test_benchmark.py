@@ -8,6 +8,8 @@ import pytest
 from maquette.cli import build_parser, main
 from maquette.cli.benchmark import listed, plan_of
 
+pytestmark = pytest.mark.usefixtures("few_points")
+
 
 def parsed(*arguments):
     return build_parser().parse_args(["benchmark", *arguments])

@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import maquette
 from maquette.batch import results
 from maquette.cli import main
+from tests.copies import Copied, as_users
 from tests.tiny import write_photo
 
 pytestmark = pytest.mark.usefixtures("coarse_fields")
@@ -200,7 +200,8 @@ def test_processes_and_shares_make_what_one_makes(generate, tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
-def test_interrupted_batch_reports_and_goes_on(tiny_weights, tmp_path, generate, capsys):
+@pytest.mark.parametrize("start", [Copied, pytest.param(as_users, marks=pytest.mark.slow)])
+def test_interrupted_batch_reports_and_goes_on(start, tiny_weights, tmp_path, generate, capsys):
     """A real Ctrl-C: the finished photo stays, nothing is half-written, and the same command
     finishes the rest.
     """
@@ -208,29 +209,9 @@ def test_interrupted_batch_reports_and_goes_on(tiny_weights, tmp_path, generate,
         write_photo(tmp_path / "in", f"{k}.png", objects=1, seed=k)
     photos = str(tmp_path / "in")
     out = str(tmp_path / "out")
-    command = [
-        sys.executable,
-        "-m",
-        "maquette",
-        "generate",
-        photos,
-        "--masks",
-        photos,
-        "-o",
-        out,
-        "--steps",
-        "1",
-        "--jobs",
-        "1",
-        "--no-preview",
-        "--weights",
-        str(tiny_weights),
-    ]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # A shell starts background jobs deaf to Ctrl-C, and such a job may be what runs these tests.
-    with subprocess.Popen(
-        command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    ) as process:
+    command = ["generate", photos, "--masks", photos, "-o", out, "--steps", "1", "--jobs", "1"]
+    command += ["--no-preview", "--weights", str(tiny_weights)]
+    with start(command, deaf=False) as process:
         begins = process.stdout.readline()
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)

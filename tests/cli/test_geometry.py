@@ -10,7 +10,8 @@ from maquette import load
 from maquette.cli import main
 from maquette.masks.write import write_masks
 from tests.given.scenery import scenery
-from tests.tiny import save_tiny_weights
+
+pytestmark = pytest.mark.usefixtures("coarse_fields")
 
 
 @pytest.fixture
@@ -24,17 +25,18 @@ def files(tmp_path):
     return tmp_path
 
 
-def generate(files, *more):
+@pytest.fixture
+def generate(files, tiny_weights):
+    """The command; its code and the folder of the scene."""
     out = files / "out"
     photo, masks = str(files / "desk_rgb.png"), str(files / "desk_seg.png")
-    weights = str(save_tiny_weights(files / "weights"))
-    arguments = ["generate", photo, "--masks", masks, "-o", str(out), "--weights", weights]
-    code = main([*arguments, "--no-preview", "--quiet", *more])
-    return code, out
+    arguments = ["generate", photo, "--masks", masks, "-o", str(out)]
+    arguments += ["--weights", str(tiny_weights), "--steps", "1", "--no-preview", "--quiet"]
+    return lambda *more: (main([*arguments, *more]), out)
 
 
-def test_a_metric_depth_makes_a_scene_in_metres(files):
-    code, out = generate(files, "--depth", str(files), "--intrinsics", str(files))
+def test_a_metric_depth_makes_a_scene_in_metres(files, generate):
+    code, out = generate("--depth", str(files), "--intrinsics", str(files))
     assert code == 0
     scene = load(out)
     assert scene.metres_per_unit > 0
@@ -44,9 +46,9 @@ def test_a_metric_depth_makes_a_scene_in_metres(files):
     assert distance * scene.metres_per_unit == pytest.approx(true, rel=0.2)
 
 
-def test_what_does_not_fit_is_one_line_and_no_scene(files, capsys):
+def test_what_does_not_fit_is_one_line_and_no_scene(files, generate, capsys):
     Image.fromarray(np.zeros((9, 9), np.uint16)).save(files / "desk_depth.png")
-    code, out = generate(files, "--depth", str(files / "desk_depth.png"))
+    code, out = generate("--depth", str(files / "desk_depth.png"))
     assert code == 2 and not (out / "scene.json").exists()
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "9 x 9" in line and "160 x 120" in line

@@ -39,3 +39,21 @@ def test_what_is_not_there_is_refused(folder, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     assert settle(folder, tmp_path / "out.glb") == 2
     assert f"give -o {tmp_path / 'out'}" in capsys.readouterr().err
+
+
+def test_progress_rises_to_its_end(folder):
+    told = []
+    maquette.load(folder).settle(lambda *news: told.append(news), collision="hull")
+    assert {stage for stage, _ in told} == {"settle"}
+    shares = [share for _, share in told]
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
+
+
+def test_an_interruption_leaves_nothing(folder, tmp_path, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("maquette.batch.results.export_scene", interrupted)
+    assert settle(folder, tmp_path / "out") == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())

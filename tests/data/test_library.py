@@ -190,18 +190,18 @@ class Deadly:
         return replace(ASSETS[0], name=self.name)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(("jobs", "fields"), [(1, True), (2, False)])
 def test_an_asset_that_ends_its_process_is_a_reason_the_others_are_built_and_it_is_tried_again(
-    tmp_path, jobs
+    tmp_path, jobs, fields
 ):
     cure = tmp_path / "cure"
     sources = [Deadly("one", str(cure)), *ASSETS, Deadly("two", str(cure))]
-    library = build_library(sources, tmp_path / "out", engine=Engine(jobs))
+    library = build_library(sources, tmp_path / "out", engine=Engine(jobs), fields=fields)
     assert sorted(library.names) == ["a", "bb", "ccc"]
     reasons = failures(tmp_path / "out")
     assert sorted(reasons) == ["one", "two"] and "exit code 9" in reasons["one"]
     cure.touch()
-    library = build_library(sources, tmp_path / "out", engine=Engine(jobs))
+    library = build_library(sources, tmp_path / "out", engine=Engine(jobs), fields=fields)
     assert len(library) == 5 and failures(tmp_path / "out") == {}
 
 

@@ -20,7 +20,7 @@ from maquette.export.ground import with_ground
 from maquette.output import atomic_write
 from maquette.types import GivenGeometry, Instance, InstanceMask, Support
 from tests.document.scenes import coloured, make_scene
-from tests.endings import RAISED, endings, fill_disk, interrupt, kill, needs_fork, tree
+from tests.endings import RAISED, at_steps, endings, fill_disk, interrupt, kill, needs_fork, tree
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "docs" / "scene.schema.json").read_text(encoding="utf-8")
@@ -406,38 +406,42 @@ def saving(tmp_path, monkeypatch):
     return Saving(tmp_path)
 
 
+@at_steps
 @needs_fork
-def test_killed_at_any_step_the_document_is_entire_and_the_next_save_tidies_up(saving):
-    steps = 0
-    for _ in endings(saving.prepare, saving.act, kill):
-        steps += 1
+def test_killed_at_any_step_the_document_is_entire_and_the_next_save_tidies_up(saving, steps):
+    count = 0
+    for _ in endings(saving.prepare, saving.act, kill, steps):
+        count += 1
         assert saving.is_entire()
         saving.act()
         assert tree(saving.folder) == saving.trees[1]
-    assert steps > 15
+    assert count > 10
 
 
+@at_steps
 @needs_fork
-def test_interrupted_at_any_step_nothing_is_left_over(saving):
-    for _ in endings(saving.prepare, saving.act, interrupt):
+def test_interrupted_at_any_step_nothing_is_left_over(saving, steps):
+    for _ in endings(saving.prepare, saving.act, interrupt, steps):
         assert saving.is_entire()
         left = set(tree(saving.folder))
         assert not [name for name in left if ".maquette-" in name]
         assert any(left >= set(files) for files in saving.trees)
 
 
+@at_steps
 @needs_fork
-def test_on_a_full_disk_the_old_document_stays_as_it_was(saving):
+def test_on_a_full_disk_the_old_document_stays_as_it_was(saving, steps):
     outcomes = []
-    for outcome in endings(saving.prepare, saving.act, fill_disk, OutputError):
+    for outcome in endings(saving.prepare, saving.act, fill_disk, steps, OutputError):
         outcomes.append(outcome)
         assert tree(saving.folder) == saving.trees[0 if outcome == RAISED else 1]
     assert outcomes.count(RAISED) > 5
 
 
+@at_steps
 @needs_fork
-def test_a_first_save_on_a_full_disk_leaves_nothing(saving):
-    for outcome in endings(saving.empty, saving.act, fill_disk, OutputError):
+def test_a_first_save_on_a_full_disk_leaves_nothing(saving, steps):
+    for outcome in endings(saving.empty, saving.act, fill_disk, steps, OutputError):
         assert outcome != RAISED or tree(saving.folder) == {}
 
 

@@ -16,6 +16,12 @@ from tests.devices import install
 from tests.tiny import write_photo
 
 DEVICES = {"cuda": True, "mps": False}  # whether it has float64
+# Each method on one of them, in turn; with ``-m slow`` on the other, too.
+PLACES = [
+    pytest.param(method, device, marks=() if number % 2 == turn else pytest.mark.slow)
+    for number, method in enumerate(METHODS)
+    for turn, device in enumerate(DEVICES)
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +41,7 @@ def made_here(photo, tiny_weights):
     return cache(lambda method: made(method, photo, tiny_weights, "cpu"))
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "device"), PLACES)
 def test_every_method_makes_on_an_accelerator_what_it_makes_on_the_processor(
     method, device, photo, tiny_weights, made_here
 ):
@@ -60,21 +65,24 @@ WRITERS = {
 
 
 @pytest.mark.parametrize(
-    ("model", "device"),
+    ("model", "device", "objects"),
     [
-        ("trellis-iscene", "cuda"),
-        ("trellis-large", "mps"),  # shares its later stages with the one above
-        ("midi-3d", "cuda"),
-        ("midi-3d", "mps"),
-        ("triposg", "cuda"),
+        ("trellis-iscene", "cuda", 2),
+        ("trellis-large", "mps", 1),  # shares its later stages with the one above
+        ("midi-3d", "cuda", 2),
+        ("midi-3d", "mps", 2),
+        ("triposg", "cuda", 1),  # as trellis-large it makes each object by itself
     ],
 )
-def test_every_published_model_runs_on_an_accelerator(model, device, photo, tmp_path, monkeypatch):
+def test_every_published_model_runs_on_an_accelerator(
+    model, device, objects, tmp_path, monkeypatch
+):
     monkeypatch.setattr("maquette.methods.published.CELLS", 16)
     monkeypatch.setattr("maquette.methods.triposg.VECTORS", 64)
     root = WRITERS[model](tmp_path)
+    photo = write_photo(tmp_path / "photo", objects=objects)
     with install(device, float64=DEVICES[device]):
         scene = generate(*photo, weights=root, model=model, device=device, steps=1)
-    assert len(scene.instances) == 2 and scene.provenance["device"] == device
+    assert len(scene.instances) == objects and scene.provenance["device"] == device
     half = {"cuda": "bfloat16", "mps": "float16"}[device]
     assert scene.provenance["memory"]["plan"].startswith(half)

@@ -5,6 +5,7 @@ for bit.
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
 from maquette.methods.base import Models, Sampling
@@ -85,3 +86,30 @@ def test_a_generator_in_the_canonical_frame_is_turned_to_the_view():
     assert len(azimuths) == 1  # one for the scene
     assert all("azimuth" not in shape.state for shape in run([1, 2]).shapes)
     assert torch.equal(again(turned[0], canonical).volume, turned[0].volume)
+
+
+def divided(sees, scene_context_blocks):
+    """The world's networks with another division of labour between instances and scene branch."""
+    flow = dataclasses.replace(GENERATOR.flow, scene_context_blocks=scene_context_blocks)
+    generator = Generator(dataclasses.replace(GENERATOR, flow=flow, instances_see=sees)).eval()
+    generator.load_state_dict(world().models.generator.state_dict())
+    return Models(generator, world().models.vae)
+
+
+@pytest.mark.parametrize("sees", ["all", "own"])
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_what_another_object_does_comes_by_the_lift_or_by_scene_context(sees, blocks):
+    seen = world().perception
+    nearer = np.where(seen.picture.labels == 2, 0.9 * seen.depth, seen.depth)
+    moved = dataclasses.replace(seen, depth=nearer)
+    models = divided(sees, blocks)
+    still, changed = (run([1, 2], models=models, perception=p).shapes[0] for p in (seen, moved))
+    assert still.label == changed.label == 1
+    independent = sees == "own" and blocks == 0
+    assert torch.equal(still.volume, changed.volume) == independent
+
+
+def test_all_surfaces_in_every_branch_is_the_generator_as_it_ships():
+    assert GENERATOR.instances_see == "all"
+    for mine, shipped in zip(run([1, 2], models=divided("all", 1)).shapes, run([1, 2]).shapes):
+        assert torch.equal(mine.volume, shipped.volume)

@@ -1,10 +1,13 @@
 """The lifted grid: what each channel says, against boxes and views whose answers are known."""
 
+import dataclasses
+
 import numpy as np
+import pytest
 import torch
 
 from maquette.geometry.transforms import similarity
-from maquette.geometry.volumes import cell_centres
+from maquette.geometry.volumes import LIFT_CHANNELS, cell_centres, lift_view
 from maquette.models.lifting import (
     BOX,
     CHANNELS,
@@ -14,6 +17,7 @@ from maquette.models.lifting import (
     box_field,
     lifted_grid,
 )
+from tests.tiny import GENERATOR
 
 BOX_OF = {
     1: np.array([[-0.3, -0.2, -0.1], [0.1, 0.2, 0.4]]),
@@ -36,7 +40,7 @@ def test_scene_branch_sees_all_boxes_and_instances_their_own():
 
     view = wall_view()
     one, two, scene = (
-        lifted_grid(view, BOX_OF, label, np.eye(4), None, 16) for label in (1, 2, None)
+        lifted_grid(view, BOX_OF, label, np.eye(4), None, GENERATOR) for label in (1, 2, None)
     )
     assert one.shape == (CHANNELS, 16, 16, 16)
     torch.testing.assert_close(scene[BOX], torch.minimum(one[BOX], two[BOX]))
@@ -47,7 +51,7 @@ def test_a_coarse_volume_is_said_to_be_there():
     from tests.geometry.test_volumes import wall_view
 
     given, none = (
-        lifted_grid(wall_view(), BOX_OF, 1, np.eye(4), coarse, 16)
+        lifted_grid(wall_view(), BOX_OF, 1, np.eye(4), coarse, GENERATOR)
         for coarse in (torch.full((16,) * 3, 0.25), None)
     )
     assert [float(channel.unique()) for channel in given[COARSE:]] == [0.25, 1.0, 0.0]
@@ -60,9 +64,48 @@ def test_a_coarse_volume_is_said_to_be_there():
 
 def test_without_a_view_only_the_coarse_volume_is_told():
     coarse = torch.rand(16, 16, 16)
-    grid = lifted_grid(None, BOX_OF, 1, np.eye(4), coarse, 16)
+    grid = lifted_grid(None, BOX_OF, 1, np.eye(4), coarse, GENERATOR)
     assert (
         grid[:COARSE].abs().max() == 0
         and torch.equal(grid[COARSE], coarse)
         and grid[HAS_COARSE].min() == 1
     )
+
+
+def halves(other_depth):
+    """A wall whose left half is object 1, its right half object 2 at another depth, with background
+    above both.
+    """
+    from tests.geometry.test_volumes import SIZE, wall_view
+
+    labels = torch.ones(SIZE, SIZE, dtype=torch.int64)
+    labels[:, SIZE // 2 :] = 2
+    labels[: SIZE // 4] = 0
+    view = wall_view(labels=labels)
+    return dataclasses.replace(view, depth=torch.where(labels == 2, other_depth, view.depth))
+
+
+def seen_by(sees, label, other_depth):
+    config = dataclasses.replace(GENERATOR, instances_see=sees)
+    return lifted_grid(halves(other_depth), BOX_OF, label, np.eye(4), None, config)
+
+
+@pytest.mark.parametrize("label", [1, 2, None])
+def test_who_sees_all_is_told_all_that_the_picture_says(label):
+    view = halves(1.8)
+    said = lift_view(view, torch.eye(4), label, 16)
+    assert torch.equal(seen_by("all", label, 1.8)[:LIFT_CHANNELS], said)
+    if label is None:  # so is the scene branch, whatever its instances see
+        assert torch.equal(seen_by("own", None, 1.8), seen_by("all", None, 1.8))
+
+
+def test_who_sees_its_own_surface_knows_of_others_only_that_they_may_hide_it():
+    own, far = (seen_by("own", 1, depth) for depth in (1.8, 2.2))
+    assert torch.equal(own, far)  # where another's surface is does not matter
+    everything = seen_by("all", 1, 1.8)
+    assert not torch.equal(everything, seen_by("all", 1, 2.2))
+    label_two = lift_view(halves(1.8), torch.eye(4), 2, 16)[2] == 1
+    of_mine, empty, hidden = (own[channel, label_two] for channel in (2, 3, 4))
+    assert hidden.all() and not of_mine.any() and not empty.any()
+    assert everything[3, label_two].any()  # which sees free space before the other
+    assert torch.equal(own[:, ~label_two], everything[:, ~label_two])

@@ -1,5 +1,7 @@
 """Standing on others, exactly, and supports that edits keep consistent."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import trimesh
@@ -90,3 +92,10 @@ def test_what_is_carried_turns_and_grows_with_its_supporter():
     for label in (1, 2):
         expected = motion @ scene[label].world_from_instance
         assert np.allclose(moved[label].world_from_instance, expected)
+
+
+def test_what_is_said_to_carry_an_object_but_is_nowhere_below_it_does_not():
+    said = dataclasses.replace(standing(), supports={2: Support(1, 0.5)})
+    assert supported_by(said, said[2]) == 1
+    beside = said.move(2, (0.6, 0.0, 0.0))
+    assert supported_by(beside, beside[2]) == GROUND

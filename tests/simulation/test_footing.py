@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial import Delaunay
 
 from maquette.evaluate.physics import margin_in_hull
 from maquette.geometry.boxes import bounding_box
@@ -12,6 +13,7 @@ from maquette.simulation.footing import (
     levelled,
     squeezed,
     with_base,
+    with_hollow,
     with_patch,
 )
 from maquette.simulation.hulls import convex_part
@@ -121,13 +123,27 @@ def test_what_is_a_little_below_the_floor_is_raised_to_it_and_what_is_far_is_not
 
 def test_squeezing_takes_from_one_side_only_and_not_too_much():
     given = block()
-    made = squeezed(given, np.array([0.05, 0.0, 0.0]), most=0.1)
+    made = squeezed(given, np.array([0.05, 0.0, 0.0]), None)
     assert made.vertices[:, 0].max() == pytest.approx(0.45)
     left = given.vertices[:, 0] <= 0
     assert np.allclose(made.vertices[left], given.vertices[left])
     assert np.allclose(made.vertices[:, 1:], given.vertices[:, 1:])
-    most = squeezed(given, np.array([0.5, 0.0, 0.0]), most=0.1)
+    most = squeezed(given, np.array([0.5, 0.0, 0.0]), None)
     assert most.vertices[:, 0].max() == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("way", [0.2, -0.2])
+def test_squeezing_along_rays_keeps_the_picture_but_for_the_foot(way):
+    given = block()
+    made = squeezed(given, np.array([0.0, 0.0, way]), EYE)
+    pushed = given.vertices[:, 2] * way > 1e-9
+    assert np.array_equal(made.vertices[~pushed], given.vertices[~pushed])
+    assert np.ptp(made.vertices[:, 2]) == pytest.approx(0.8)
+    upper = given.vertices[:, 1] > -0.3
+    seen = [(one.vertices - EYE) / (one.vertices - EYE)[:, 2:] for one in (given, made)]
+    assert np.allclose(seen[0][upper], seen[1][upper])
+    sole = given.vertices[:, 1] == -0.5
+    assert np.allclose(made.vertices[sole, 1], -0.5) and made.vertices[:, 1].min() > -0.5 - 1e-9
 
 
 def test_a_pole_gets_a_leg_and_a_base_on_which_it_stands():
@@ -168,3 +184,20 @@ def test_there_is_no_patch_where_nothing_is_near_below_or_the_base_is_a_line():
     base = np.array([[x, 0.25 + 0.2, z] for x in (-0.2, 0.2) for z in (-0.2, 0.2)])
     assert with_patch(given, base) is given
     assert with_patch(given, base[:2]) is given
+
+
+def test_a_hollow_leaves_out_what_is_in_a_box_or_above_it_and_nothing_else():
+    given = block()
+    box = np.array([[-0.2, 0.1, -0.1], [0.3, 0.4, 0.2]])
+    made = with_hollow(given, box)
+    solids = [Delaunay(part.vertices) for part in made.parts]
+    whole = sum(part.volume for part in made.parts)
+    assert whole == pytest.approx(1 - 0.5 * 0.3 * 0.4, abs=1e-6)
+    inside = np.array([[0.0, 0.11, 0.0], [0.29, 0.45, 0.19]])
+    outside = np.array([[0.0, 0.09, 0.0], [0.31, 0.45, 0.0], [0.0, 0.45, -0.11]])
+    for points, expected in ((inside, 0), (outside, 1)):
+        found = [solid.find_simplex(points) >= 0 for solid in solids]
+        assert (np.sum(found, axis=0) == expected).all()
+    beside = with_hollow(given, box + (2.0, 0.0, 0.0))
+    assert sum(part.volume for part in beside.parts) == pytest.approx(1)
+    assert made.vertices is given.vertices

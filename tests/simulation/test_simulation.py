@@ -18,6 +18,7 @@ from maquette.simulation.bodies import bodies_of
 from maquette.simulation.files import read_scene, write_simulation
 from maquette.simulation.pictures import obj_bytes, textured_surface
 from maquette.simulation.scale import scaled_scene
+from maquette.simulation.world import world_of
 from tests.document.scenes import make_scene, textured
 from tests.simulation.scenes import GROUND, box, standing
 
@@ -394,3 +395,14 @@ def test_paths_in_files_are_relative(tmp_path):
         done = written(tmp_path, f"a.{suffix}")
         assert all(str(tmp_path) not in f.read_text(errors="replace") for f in done.files)
         assert all(Path(f).is_relative_to(tmp_path) for f in done.files)
+
+
+def test_physics_that_goes_wrong_writes_nothing_where_the_user_is(tmp_path, monkeypatch):
+    """Two heavy blocks in each other, thrown at the speed of light."""
+    pytest.importorskip("mujoco")
+    monkeypatch.chdir(tmp_path)
+    scene = standing()
+    world = world_of(bodies_of(scaled_scene(scene, ScaleOptions()), SimulationOptions()))
+    world.data.qvel[:] = 1e30
+    world.library.mj_step(world.model, world.data)
+    assert not list(tmp_path.iterdir())

@@ -33,8 +33,18 @@ WAITS = {
     "text-to-image": 0,
     "finetune": 0,
 }
+FLOAT64 = {"cuda": True, "mps": False}
 # Of the two the Mac is the stricter, but samples of text-to-image are made with float64 still.
 EXAMINED_ON = {"text-to-image": "cuda"}
+PLACES = [
+    pytest.param(
+        name,
+        place,
+        marks=() if place == EXAMINED_ON.get(name, "mps") else pytest.mark.slow,
+    )
+    for name in WAITS
+    for place in FLOAT64
+]
 # Bytes of what is sent to each process that prepares data: paths and settings, no network.
 SENT = 40_000
 
@@ -91,10 +101,11 @@ def share_held_out(one, other):
 
 
 @pytest.mark.filterwarnings("ignore:at..frobenius_norm is deprecated")  # Tensor.norm on Macs
-@pytest.mark.parametrize("options", list(WAITS), indirect=True)
+@pytest.mark.parametrize(("options", "place"), PLACES, indirect=["options"])
 def test_tasks_learn_on_accelerators_what_they_learn_on_the_processor(
-    options, request, tmp_path, monkeypatch
+    options, place, request, tmp_path, monkeypatch
 ):
+    """Each is examined on one of them."""
     monkeypatch.setattr(FinetuneTask, "examined", 1)
     monkeypatch.setattr(text_to_image, "PROMPTS", ("a red box",))
     monkeypatch.setattr(volumes, "EXAMINED", 2)
@@ -102,19 +113,19 @@ def test_tasks_learn_on_accelerators_what_they_learn_on_the_processor(
     here = started(options, tmp_path / "cpu", "cpu")
     batch = here.task.collate([here.task.dataset[i] for i in range(2)])
     numbers, _ = learnt(here, batch)
-    scores, picture = examined(here)
-    for place, float64 in (("cuda", True), ("mps", False)):
-        with install(place, float64=float64) as device:
-            there = started(options, tmp_path / place, place)
-            found, waits = learnt(there, batch, device)
-            assert waits == WAITS[name], device.synchronisations
-            assert found == pytest.approx(numbers, rel=1e-3, abs=1e-4)
-            if place != EXAMINED_ON.get(name, "mps"):
-                continue
-            share_held_out(here.task, there.task)
-            judged, sheet = examined(there)
-            assert judged == pytest.approx(scores, rel=1e-2, abs=1e-3)
-            assert picture is None or np.abs(sheet.astype(int) - picture).mean() < 1
+    examines = place == EXAMINED_ON.get(name, "mps")
+    scores, picture = examined(here) if examines else (None, None)
+    with install(place, float64=FLOAT64[place]) as device:
+        there = started(options, tmp_path / place, place)
+        found, waits = learnt(there, batch, device)
+        assert waits == WAITS[name], device.synchronisations
+        assert found == pytest.approx(numbers, rel=1e-3, abs=1e-4)
+        if not examines:
+            return
+        share_held_out(here.task, there.task)
+        judged, sheet = examined(there)
+        assert judged == pytest.approx(scores, rel=1e-2, abs=1e-3)
+        assert picture is None or np.abs(sheet.astype(int) - picture).mean() < 1
 
 
 @pytest.mark.parametrize("options", list(WAITS), indirect=True)

@@ -14,6 +14,7 @@ from maquette.checkpoints.efficientnet import trunk_from_release
 from maquette.checkpoints.store import load_model, save_model
 from maquette.data.library import build_library
 from maquette.errors import InputError
+from maquette.models.lifting import IS_SCENE
 from maquette.options.training import LoopConfig, RunOptions
 from maquette.train.loop import Run
 from maquette.train.runs import build_task, data_record, network_configs
@@ -149,7 +150,13 @@ def test_a_completion_learns_alone_and_goes_on(library, tiny_weights, vae, tmp_p
 
 
 @pytest.mark.parametrize(
-    "switch", [{"scene_context": False}, {"frame": "canonical"}, {"scenes": "rooms"}]
+    "switch",
+    [
+        {"scene_context": False},
+        {"instances_see": "own"},
+        {"frame": "canonical"},
+        {"scenes": "rooms"},
+    ],
 )
 def test_ablations_are_switches(library, vae, tmp_path, switch):
     options = RunOptions("iscene", library, preset="tiny", vae=vae, **switch)
@@ -164,6 +171,12 @@ def test_ablations_are_switches(library, vae, tmp_path, switch):
             == 0
             < len(plain.model.config.flow.scene_context_range)
         )
+    elif "instances_see" in switch:
+        seen, seen_by_all = batch["lifted"], plain.collate([plain.dataset[0]])["lifted"]
+        differs = (seen != seen_by_all).flatten(1).any(1)
+        assert differs.any() and not differs[seen[:, IS_SCENE, 0, 0, 0] == 1].any()
+        saved = load_model(save_model(tmp_path / "own", task.model)).model
+        assert saved.config.instances_see == "own"
     else:
         assert not torch.equal(batch["target"], plain.collate([plain.dataset[0]])["target"])
     record = data_record(options)
@@ -230,6 +243,7 @@ def test_unknown_options_are_named(library):
         {"preset": "huge"},
         {"scenes": "mars"},
         {"frame": "upside-down"},
+        {"instances_see": "nothing"},
     ):
         with pytest.raises(InputError, match="must be one of"):
             RunOptions(**{"network": "iscene", "library": library, **wrong})

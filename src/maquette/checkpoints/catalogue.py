@@ -311,6 +311,14 @@ HUB_MODELS: tuple[HubModel, ...] = (
         "model.safetensors",
     ),
     HubModel(
+        "moge-3-vitl",
+        "Ruicheng/moge-3-vitl",
+        "MIT, Apache-2.0 (DINOv2)",
+        1_380_000_000,
+        "depth in metres and focal length",
+        "model.safetensors",
+    ),
+    HubModel(
         "depth-pro",
         "apple/DepthPro-hf",
         "apple-amlr, for research only",

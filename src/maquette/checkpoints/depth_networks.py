@@ -58,7 +58,7 @@ def open_depth_network(name: str, device: torch.device) -> DepthNetwork:
         tensors = read_tensors(*find_weights(folder))
         if not moge.is_moge(tensors):
             raise CheckpointError(
-                f"{folder}: has no config.json, and its weights are not those of MoGe-2; {REMEDY}"
+                f"{folder}: has no config.json, and its weights are not those of MoGe; {REMEDY}"
             )
         return DepthNetwork(name, functools.partial(_look_moge, moge.load(tensors).to(device)))
     return DepthNetwork(name, _transformers_look(folder, device))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from maquette.cli.text import aligned, counted, refuse_file_name, sizes_in
+from maquette.cli.text import aligned, bar_of, counted, refuse_file_name, sizes_in, stage_bar
 from maquette.cli.view import view_file
 from maquette.declare import add_options, chosen, values_of
 from maquette.options import (
@@ -279,24 +279,16 @@ def _made(job: Job, wanted: Wanted, args: argparse.Namespace) -> Outcome:
     from maquette.batch.finished import failed
     from maquette.batch.run import PICTURE_ERRORS, Session, run_job
 
-    bar = _bar(1.0, "{desc:<10}{percentage:3.0f}%|{bar:24}| {elapsed}", args)
-
-    def show(stage: str, share: float) -> None:
-        bar.set_description_str(stage, refresh=False)
-        bar.n = share
-        bar.refresh()
-
     try:
-        show("load", 0.0)
-        session = Session.start(_settings(wanted))
-        _announce(job, session, args)
-        return run_job(job, session, show)
+        with stage_bar(args) as show:
+            show("load", 0.0)
+            session = Session.start(_settings(wanted))
+            _announce(job, session, args)
+            return run_job(job, session, show)
     except PICTURE_ERRORS as error:
         if args.json:
             _print_json([failed(job, error)])
         raise
-    finally:
-        bar.close()
 
 
 def run_batch(
@@ -326,7 +318,7 @@ def _make_all(
     args: argparse.Namespace,
 ) -> None:
     """Make those that are left, into ``outcomes``, as they come."""
-    bar = _bar(len(left), "{n_fmt}/{total_fmt}|{bar:24}| {elapsed} < {remaining}  {desc}", args)
+    bar = bar_of(len(left), "{n_fmt}/{total_fmt}|{bar:24}| {elapsed} < {remaining}  {desc}", args)
     lines = not (args.quiet or args.json) and bar.disable
     numbers = {str(jobs[k].photo): k for k in left}
     try:
@@ -373,20 +365,6 @@ def _merge(jobs: Sequence[Job], wanted: Wanted, args: argparse.Namespace) -> int
     require_all(missing, len(jobs), "photos")
     print(f"{args.out}: all {len(jobs)} photos are made")
     return 0
-
-
-def _bar(total: float, form: str, args: argparse.Namespace):
-    from tqdm import tqdm
-
-    disable = args.quiet or args.json or not sys.stderr.isatty()
-    return tqdm(
-        total=total,
-        bar_format=form,
-        disable=disable,
-        file=sys.stderr,
-        leave=False,
-        dynamic_ncols=True,
-    )
 
 
 def _conclude(outcomes: Sequence[Outcome], total: int, args: argparse.Namespace) -> None:

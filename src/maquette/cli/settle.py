@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from maquette.cli.export import add_result_flags
-from maquette.cli.text import aligned, counted, refuse_file_name
+from maquette.cli.text import aligned, counted, refuse_file_name, stage_bar
 from maquette.declare import add_options, chosen
 from maquette.options import SimulationOptions
 
@@ -51,24 +51,21 @@ def run(args: argparse.Namespace) -> int:
     """Settle."""
     from pathlib import Path
 
-    from PIL import Image
-
-    from maquette.export import export_scene
-    from maquette.output import atomic_write, refuse_overwrite
-    from maquette.render.preview import preview
+    from maquette.batch.finished import DOCUMENT, Products
+    from maquette.batch.results import write_result
+    from maquette.output import refuse_overwrite
     from maquette.simulation.files import read_scene
     from maquette.simulation.settle import settle
 
     options = chosen(SimulationOptions, args)
     refuse_file_name(args.out)
-    files = [Path(args.out) / name for name in ("scene.glb", "scene.json", "preview.png")]
+    folder, products = Path(args.out), Products()
+    files = [folder / name for name in (*products.names(), DOCUMENT)]
     for path in files:
         refuse_overwrite(path, args.overwrite)
-    settled = settle(read_scene(args.scene), options)
-    for path in files[:2]:
-        export_scene(settled.scene, path, overwrite=args.overwrite)
-    with atomic_write(files[2]) as temporary:
-        Image.fromarray(preview(settled.scene)).save(temporary, "PNG")
+    with stage_bar(args) as show:
+        settled = settle(read_scene(args.scene), options, show)
+    write_result(settled.scene, folder, products)
     if args.json:
         rows = [dataclasses.asdict(row) for row in settled.objects]
         print(json.dumps({"files": [str(path) for path in files], "objects": rows}))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from maquette.errors import InputError
 from maquette.options import MESH_FORMATS
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
@@ -48,3 +55,35 @@ def sizes_in(words: Sequence[str]) -> tuple[tuple[str, ...], float | None]:
     except ValueError:
         expected = "LABEL=LENGTH such as chair=0.9m, or the longest side of the scene as a number"
         raise InputError(f"--size {lengths[-1]}: expected {expected}") from None
+
+
+def bar_of(
+    total: float,
+    form: str,
+    args: argparse.Namespace,
+) -> tqdm:
+    """A progress bar on stderr, where that is a terminal and nothing else is asked for."""
+    from tqdm import tqdm
+
+    disable = args.quiet or args.json or not sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        bar_format=form,
+        disable=disable,
+        file=sys.stderr,
+        leave=False,
+        dynamic_ncols=True,
+    )
+
+
+@contextlib.contextmanager
+def stage_bar(args: argparse.Namespace) -> Iterator[Callable[[str, float], None]]:
+    """A bar of one piece of work; what it yields is told the stage and its share done."""
+    with bar_of(1.0, "{desc:<10}{percentage:3.0f}%|{bar:24}| {elapsed}", args) as bar:
+
+        def show(stage: str, share: float) -> None:
+            bar.set_description_str(stage, refresh=False)
+            bar.n = share
+            bar.refresh()
+
+        yield show

@@ -44,7 +44,7 @@ EPILOG = """examples:
   maquette train text-to-image --data library --out runs/words    --minutes 90
   maquette train iscene        --data library --out runs/large    --steps 40000 \\
                                --base ~/.cache/maquette --device cuda
-ablations of I-Scene: --no-scene-context, --frame canonical, --scenes rooms
+ablations of I-Scene: --no-scene-context, --instances-see own, --frame canonical, --scenes rooms
 ablations of the other methods: see the groups below
 several GPUs: torchrun --nproc-per-node 4 -m maquette train iscene ... --device cuda
 a worker may be lost: torchrun --max-restarts 5 ... goes on from the last checkpoint

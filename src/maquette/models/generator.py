@@ -28,6 +28,9 @@ class GeneratorConfig:
     # or "canonical": the data's own azimuth (ablation); stages/azimuth.py turns its volumes to the
     # view
     frame: str = "view-centric"
+    # whose visible surface the lift of an instance branch shows; or "own" (ablation). The scene
+    # branch always sees all
+    instances_see: str = "all"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,10 @@
-"""MoGe-2: points of everything that a photo shows, with its focal length and in metres.
+"""MoGe-2 and MoGe-3: points of everything that a photo shows, with its focal length and in metres.
 
 In the flow: photo -> DINOv2 tokens of four depths -> one grid -> a pyramid of convolutions (the
-neck), and one more for each of points and mask; the class token tells the scale. Points are known
-up to a shift along z, which together with the focal length is what makes them lie on their rays.
-Source: MoGe (arXiv 2410.19115), MoGe-2 (arXiv 2507.02546). Modules have the published names.
+neck), and one more for each of points and mask; the class token tells the scale. MoGe-3 refines the
+points' depth in a sparse volume (``moge_refiner``). Points are known up to a shift along z, which
+together with the focal length is what makes them lie on their rays. Source: MoGe (arXiv
+2410.19115), MoGe-2 (arXiv 2507.02546), MoGe-3 (arXiv 2607.17967). Modules have the published names.
 Shapes: B pictures, H x W pixels, h x w patches.
 """
 
@@ -19,11 +20,13 @@ import torch.nn.functional as F
 from scipy.optimize import least_squares
 from torch import Tensor, nn
 
+from maquette.models.moge_refiner import Refiner, RefinerConfig
 from maquette.models.vision import VisionConfig, VisionTransformer, normalise_colours
 from maquette.nn.blocks import to_grid
 from maquette.photos.pixels import Size
 
 TOKENS = 3600  # patches of a picture, about; the published range ends here
+REFINEMENTS = 3  # of MoGe-3, as it was released
 FITTED = 64  # points along each side that tell focal length and shift
 
 
@@ -49,6 +52,7 @@ class MoGeConfig:
     points_head: PyramidConfig
     mask_head: PyramidConfig
     scale_head: tuple[int, ...]  # widths, from the class token to one number
+    refiner: RefinerConfig | None = None  # of MoGe-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +156,7 @@ class MoGe(nn.Module):
         for into, out in itertools.pairwise(c.scale_head):
             steps += [nn.Linear(into, out), nn.ReLU()]
         self.scale_head = nn.Sequential(*steps[:-1])
+        self.refiner = Refiner(c.refiner) if c.refiner else None
 
     def forward(self, image: Tensor, tokens: int = TOKENS) -> Pointmap:
         """Colours (B, 3, H, W) in [0, 1]; tokens: about how many patches are looked at."""
@@ -164,14 +169,29 @@ class MoGe(nn.Module):
             sides = (grid[0] << level, grid[1] << level)
             plane = view_plane(sides, aspect).to(image).expand(len(image), -1, -1, -1)
             planes.append(plane)
-        features = self.neck([torch.cat([seen, planes[0]], dim=1), *planes[1:]])
-        points = _on_pixels(self.points_head(features)[-1], (height, width))
+        placed = torch.cat([seen, planes[0]], dim=1)
+        features = self.neck([placed, *planes[1:]])
+        coordinates = self.points_head(features)[-1]
+        if self.refiner is not None:
+            coordinates = _refined(self.refiner, coordinates, placed)
+        points = _on_pixels(coordinates, (height, width))
         mask = _on_pixels(self.mask_head(features)[-1], (height, width))
         slopes, log_depth = points.permute(0, 2, 3, 1).split([2, 1], dim=-1)
         depth = log_depth.exp()
         scale = self.scale_head(class_token)[:, 0].exp()
         mapped = torch.cat([slopes * depth, depth], -1)
         return Pointmap(mapped, mask[:, 0].sigmoid(), scale)
+
+
+def _refined(refiner: Refiner, coordinates: Tensor, features: Tensor) -> Tensor:
+    """Slopes and log depth (B, 3, h, w), the log depth corrected."""
+    slopes, log_depth = coordinates.split([2, 1], dim=1)
+    height, width = coordinates.shape[-2:]
+    plane = view_plane((height, width), width / height)
+    refined = log_depth[:, 0]
+    for _ in range(REFINEMENTS):
+        refined = refined + refiner(refined, plane, features)
+    return torch.cat([slopes, refined[:, None]], dim=1)
 
 
 def _on_pixels(plane: Tensor, size: Size) -> Tensor:

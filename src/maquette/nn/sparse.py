@@ -9,7 +9,7 @@ on the Voxels: all layers, steps and guidance passes share it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int, Int32, Int64
@@ -104,25 +104,18 @@ class Voxels:
 
     @cached_property
     def neighbours(self) -> Int32[Tensor, "27 N"]:
-        """(27, N) int32 row of the cell at each of OFFSETS, -1 where it is not active. One lookup
-        table per sample, 4 (R + 2)^3 bytes.
+        """(27, N) int32 row of the cell at each of OFFSETS, -1 where it is not active. Searched
+        among the sorted cells, so that empty space costs nothing.
         """
-        side = self.resolution + 2
-        new = partial(torch.empty, dtype=torch.int32, device=self.coords.device)
-        table = new(side**3).fill_(-1)
-        found = new(len(OFFSETS), len(self))
-        rows = torch.arange(len(self), dtype=torch.int32, device=self.coords.device)
-        steps = [(i * side + j) * side + k for i, j, k in OFFSETS]
-        start = 0
-        for count in self.counts:
-            own = slice(start, start + count)
-            x, y, z = (self.coords[own, 1:] + 1).unbind(1)
-            places = (x * side + y) * side + z
-            table[places] = rows[own]
-            for offset, step in enumerate(steps):
-                found[offset, own] = table[places + step]
-            table[places] = -1
-            start += count
+        side = self.resolution + 2  # a border, so that no step leads around an edge
+        cells = _numbered(self.coords + _spread(self.coords, (0, 1, 1, 1)), side)
+        ascending, order = cells.sort()
+        rows = order.int()
+        found = rows.new_empty(len(OFFSETS), len(self))
+        for offset, (i, j, k) in enumerate(OFFSETS):
+            wanted = cells + ((i * side + j) * side + k)
+            places = torch.searchsorted(ascending, wanted).clamp_(max=len(self) - 1)
+            found[offset] = torch.where(ascending[places] == wanted, rows[places], -1)
         return found
 
     def chunks(self, size: int | None = None) -> list[Chunk]:
@@ -198,15 +191,24 @@ def _numbered(coords: Tensor, side: int) -> Tensor:
 
 
 def downsample(features_NC: Float[Tensor, "N C"], voxels: Voxels) -> Float[Tensor, "M C"]:
-    """Features (M, C) of the parents: sum / (n + 1) over the n active children.
-
-    Not a mean: the released weights were trained with a zero row counted among the children.
+    """Features (M, C) of the parents: sum / (n + 1) over the n active children, as the weights of
+    TRELLIS were trained, with a zero row counted among the children.
     """
+    return _pooled(features_NC, voxels, extra=1)
+
+
+def mean_of_children(features_NC: Float[Tensor, "N C"], voxels: Voxels) -> Float[Tensor, "M C"]:
+    """Features (M, C) of the parents: the mean of their active children."""
+    return _pooled(features_NC, voxels, extra=0)
+
+
+def _pooled(features_NC: Tensor, voxels: Voxels, extra: int) -> Tensor:
+    """Sums of the children over their number and ``extra``, in float32."""
     coarse, inverse = voxels.parents
     features = features_NC.float()
     sums = features.new_zeros(len(coarse), features.shape[1]).index_add_(0, inverse, features)
     counts = torch.bincount(inverse, minlength=len(coarse)).float()
-    return (sums / (counts + 1)[:, None]).to(features_NC.dtype)
+    return (sums / (counts + extra)[:, None]).to(features_NC.dtype)
 
 
 def upsample(features_MC: Float[Tensor, "M C"], voxels: Voxels) -> Float[Tensor, "N C"]:

@@ -148,6 +148,12 @@ class RunOptions:
         flags=("--no-scene-context",),
         help="ablation without scene-context attention",
     )
+    instances_see: str = option(
+        "all",
+        choices=("all", "own"),
+        help="visible surfaces that an instance is shown; own: only the scene branch sees those of "
+        "others (ablation)",
+    )
     frame: str = option(
         "view-centric", choices=("view-centric", "canonical"), help="canonical: ablation"
     )

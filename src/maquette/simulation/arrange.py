@@ -19,12 +19,14 @@ from maquette.render.silhouette import silhouettes_alone
 from maquette.simulation.bodies import Solid, bodies_of, span_of
 from maquette.simulation.contact import fall, supported_by
 from maquette.simulation.footing import (
+    LEVEL,
     Shown,
     Standing,
     footed,
     levelled,
     squeezed,
     with_base,
+    with_hollow,
     with_patch,
 )
 from maquette.simulation.hulls import overlap_along
@@ -34,15 +36,18 @@ from maquette.simulation.world import PhysicsWorld, world_of
 from maquette.types import GROUND, Instance, Scene, Support
 
 REACHES = (0.08, 0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by round
+BASE_REACH = 0.3  # of the same, to which a base reaches that nobody sees
 LARGEST_STEP = 0.7  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
 NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
-CLEAR = 1.2  # times the overlap by which something is moved behind something else
+CLEAR = 1.2  # times the overlap by which something is moved, or gives way, behind something else
 THROUGH = 0.75  # of the thinner one, along the ray: what overlaps by more goes through it
+HOLLOW = 1.0  # of its height; what would have to rise by more lies in a hollow of its supporter
 HARDLY = 0.05  # of a foot that the photo may show where it is not
-ROUNDS = 4  # of making room between objects that run into each other
+ROUNDS = 6  # of making room between objects that run into each other
+ALONG_RAYS = 4  # of them, at first, in which they give way along the rays of the photo
+REARS = 2  # of these, at first, in which the nearer one gives way alone
 SIDEWAYS = 0.5  # of an overlap that must be horizontal for room to be made
-MOST_SQUEEZED = 0.1  # of its width by which a side of an object gives way, in each round
 
 
 @dataclass(frozen=True)
@@ -74,14 +79,13 @@ class CollidingScene:
     def drop(self, label: int, on: int | str) -> float:
         """How far what collides of an object can fall onto what collides of its supporter."""
         scene = self.scene
+        if not isinstance(on, int):
+            return float(self.standing(label).corners[:, 1].min()) - scene.ground_height
         for each in (label, on):
-            if isinstance(each, int):
-                parts = [
-                    trimesh.Trimesh(p.vertices, p.faces) for p in self.solids[each].shape.parts
-                ]
-                whole = trimesh.util.concatenate(parts)
-                assert isinstance(whole, trimesh.Trimesh)
-                scene = with_mesh(scene, each, whole)
+            parts = [trimesh.Trimesh(p.vertices, p.faces) for p in self.solids[each].shape.parts]
+            whole = trimesh.util.concatenate(parts)
+            assert isinstance(whole, trimesh.Trimesh)
+            scene = with_mesh(scene, each, whole)
         return fall(scene, scene[label], on)
 
     def standing(self, label: int) -> Standing:
@@ -173,12 +177,9 @@ def _apart(
     """
     scene = given.scene
     eye = scene.camera.position
-    body, obstacle = given.standing(label), given.standing(other)
     ray = scene[label].box.mean(0) - eye
-    away = way * ray / np.linalg.norm(ray)
-    depth = overlap_along(obstacle.parts, body.parts, away)
-    thickness = min(np.ptp(one.corners @ away) for one in (body, obstacle))
-    nearest = np.linalg.norm(body.corners - eye, axis=1).min()
+    depth, thickness = _depth_along(given, other, label, way * ray / np.linalg.norm(ray))
+    nearest = np.linalg.norm(given.standing(label).corners - eye, axis=1).min()
     factor = 1 + way * CLEAR * depth / nearest  # rays are not quite parallel
     if depth > THROUGH * thickness or factor <= 0:
         return given
@@ -198,7 +199,7 @@ def grounded(given: CollidingScene, label: int) -> CollidingScene:
     if supported_by(scene, scene[label]) != GROUND or drop > height:
         return given
     body = given.standing(label)
-    made = with_base(body, scene.ground_height, REACHES[0])
+    made = with_base(body, scene.ground_height, BASE_REACH)
     way = made.vertices - body.vertices
     is_drawn = np.abs(way).max(1) > 0
     drawn = [(body.vertices + share * way)[is_drawn] for share in (0.25, 0.5, 0.75, 1.0)]
@@ -253,8 +254,12 @@ def made_to_stand(
     floor = scene.ground_height if is_raised else -np.inf
     made = footed(body, REACHES[manner.effort], floor, _shown(scene, label))
     given = given.reshaped(label, made)
-    scene = given.scene
     drop = np.inf if supporter is None else given.drop(label, supporter)
+    box = given.scene[label].box
+    if isinstance(supporter, int) and -drop > HOLLOW * np.ptp(box[:, 1]):
+        given = given.reshaped(supporter, with_hollow(given.standing(supporter), box))
+        drop = given.drop(label, supporter)
+    scene = given.scene
     if not np.isfinite(drop):
         return given
     bottom = float(scene[label].box[0, 1])
@@ -270,36 +275,91 @@ def made_to_stand(
 
 def with_room(given: CollidingScene, still: Collection[int]) -> CollidingScene:
     """Objects that run into each other made narrower on the sides that do, for moving them would
-    leave the photo; each by a share of its width, and not by much. Not what stands on the other.
+    leave the photo, and not by much: along the rays of the photo where one is behind the other, so
+    that the picture stays, the hidden rear of the nearer one first, but nothing on which another
+    stands; else each by a share of its width. Not what stands on the other.
     """
-    for _ in range(ROUNDS):
-        pressed = _pressed(given, still)
-        if not pressed:
+    visible = given.scene.visible().instances
+    on = {instance.label: supported_by(given.scene, instance) for instance in visible}
+    for turn in range(ROUNDS):
+        pushes = _pushes(given, on, still, turn)
+        if not pushes:
             break
-        for label, push in pressed:
-            given = given.reshaped(label, squeezed(given.standing(label), push, MOST_SQUEEZED))
+        for push in pushes:
+            made = squeezed(given.standing(push.label), push.way, push.eye)
+            given = given.reshaped(push.label, made)
     return given
 
 
-def _pressed(given: CollidingScene, still: Collection[int]) -> list[tuple[int, np.ndarray]]:
-    """Labels of overlapping objects with the way (3,) that their side has to give, horizontal."""
+@dataclass(frozen=True, eq=False)
+class _Push:
+    """By what a side of an object has to give."""
+
+    label: int
+    way: np.ndarray  # (3,) outward, horizontal
+    eye: np.ndarray | None  # (3,) along whose rays points move; None: along the way
+
+
+def _pushes(
+    given: CollidingScene,
+    on: Mapping[int, int | str | None],
+    still: Collection[int],
+    turn: int,
+) -> list[_Push]:
+    """For all objects that overlap. ``on``: label -> what it stands on."""
     found = []
+    fixed = {*still, *on.values()}
     for first, second, way in given.world(still).pair_overlaps():
-        level = way * (1.0, 0.0, 1.0)
-        depth = np.linalg.norm(way)
-        on = given.scene.support(first).on, given.scene.support(second).on
-        if on[0] == second or on[1] == first or np.linalg.norm(level) < SIDEWAYS * depth:
+        if on[first] == second or on[second] == first:
             continue
-        direction = level / np.linalg.norm(level)
-        needed = depth**2 / np.linalg.norm(level)
-        widths = {}
-        for label in {first, second} - set(still):
-            size = np.ptp(given.scene[label].box, axis=0)
-            widths[label] = float(size @ np.abs(direction))
-        for label, width in widths.items():
-            outward = direction if label == first else -direction
-            found.append((label, outward * needed * width / sum(widths.values())))
+        front, back = _in_order(given.scene, first, second)
+        eye = given.scene.camera.position
+        boxes = [given.scene[label].box for label in (front, back)]
+        away = (np.mean(boxes, axis=(0, 1)) - eye) * LEVEL
+        away /= np.linalg.norm(away)
+        level = way * LEVEL
+        depth = np.linalg.norm(way)
+        behind, thickness = _depth_along(given, front, back, away)
+        giving = {front, back} - fixed
+        if turn < ALONG_RAYS and giving and behind < THROUGH * thickness:
+            giving = {front} if turn < REARS and front in giving else giving
+            found += _shared(given, (front, giving), CLEAR * behind * away, eye)
+        elif np.linalg.norm(level) >= SIDEWAYS * depth:
+            outward = level * (depth / np.linalg.norm(level)) ** 2
+            found += _shared(given, (first, {first, second} - set(still)), outward, None)
     return found
+
+
+def _shared(
+    given: CollidingScene,
+    sides: tuple[int, Collection[int]],
+    way: np.ndarray,
+    eye: np.ndarray | None,
+) -> list[_Push]:
+    """A way (3,) from the first of two objects into the other, shared by those that give, by their
+    widths.
+    """
+    first, giving = sides
+    direction = way / np.linalg.norm(way)
+    sizes = {label: np.ptp(given.scene[label].box, axis=0) for label in giving}
+    widths = {label: float(size @ np.abs(direction)) for label, size in sizes.items()}
+    whole = sum(widths.values())
+    outward = {label: way if label == first else -way for label in giving}
+    return [_Push(label, outward[label] * widths[label] / whole, eye) for label in giving]
+
+
+def _depth_along(
+    given: CollidingScene,
+    front: int,
+    back: int,
+    away: np.ndarray,
+) -> tuple[float, float]:
+    """How far one object must move along a direction (3,) to be behind another, and how thick the
+    thinner one is along it.
+    """
+    body, obstacle = given.standing(front), given.standing(back)
+    thickness = min(np.ptp(one.corners @ away) for one in (body, obstacle))
+    return overlap_along(body.parts, obstacle.parts, away), float(thickness)
 
 
 def _shown(scene: Scene, label: int) -> Shown:

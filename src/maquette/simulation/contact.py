@@ -36,11 +36,11 @@ def stand(scene: Scene, label: int, on: int | str) -> Scene:
 
 
 def supported_by(scene: Scene, instance: Instance) -> int | str | None:
-    """What an object stands on: as the scene says, or else what is nearest below it; None when the
-    scene says nothing and nothing is there.
+    """What an object stands on: as the scene says, if that is below it, or else what is nearest
+    below it; None when nothing is there.
     """
     known = scene.support(instance.label).on
-    if known == GROUND or (known is not None and _shows(scene, int(known))):
+    if known == GROUND or (known is not None and _is_below(scene, int(known), instance)):
         return known
     carried = scene.carried(instance.label)
     falls: dict[int | str, float] = {GROUND: fall(scene, instance, GROUND)}
@@ -53,8 +53,9 @@ def supported_by(scene: Scene, instance: Instance) -> int | str | None:
     return min(near, key=lambda on: near[on]) if near else None
 
 
-def _shows(scene: Scene, label: int) -> bool:
-    return any(i.label == label and not i.hidden for i in scene.instances)
+def _is_below(scene: Scene, label: int, instance: Instance) -> bool:
+    shown = any(i.label == label and not i.hidden for i in scene.instances)
+    return shown and math.isfinite(fall(scene, instance, label))
 
 
 def fall(scene: Scene, instance: Instance, on: int | str) -> float:

@@ -22,6 +22,7 @@ from maquette.geometry.oriented_boxes import smallest_yaw_box
 from maquette.simulation.mass import capped
 
 PLACES = np.linspace(0.0, 1.0, 8)[1:-1]  # of a piece's side, where it may be cut
+COARSE = [1, 4]  # of these, which tell along which side it is cut
 LEAST_GAIN = 0.01  # of the object's hull by which a cut must lessen the hulls
 MOST_CUTS = 12
 MOST_PARTS = 24  # the largest; smaller ones are crumbs
@@ -34,6 +35,12 @@ class _Piece:
     vertices: np.ndarray  # (V, 3) in the axes of the cuts
     faces: np.ndarray  # (F, 3)
     volume: float  # of its hull
+
+    @cached_property
+    def filled(self) -> float:
+        """Of its hull, what the surface encloses: parts of any cut have as much."""
+        first, second, third = self.vertices[self.faces].swapaxes(0, 1)
+        return float((first * np.cross(second, third)).sum() / 6)
 
     @cached_property
     def edges(self) -> np.ndarray:
@@ -95,15 +102,20 @@ def _piece(vertices: np.ndarray, faces: np.ndarray) -> _Piece:
 
 
 def _best_cut(piece: _Piece, least: float) -> _Cut:
-    """None of any gain for a piece that has no more volume than the least."""
-    if piece.volume <= least:
+    """None of any gain for a piece that fills its hull but for the least."""
+    if piece.volume - piece.filled <= least:
         return _Cut(0.0, 0, 0.0)
     low = piece.vertices.min(0)
     side = np.ptp(piece.vertices, axis=0)
-    places = low + PLACES[:, None] * side
-    planes = itertools.product(places, range(3))
-    found = [_cut_at(piece, axis, float(place[axis])) for place, axis in planes]
-    return max(found, key=lambda cut: cut.gain)
+
+    def best(places: np.ndarray, axes: Iterable[int]) -> _Cut:
+        planes = itertools.product(places, axes)
+        found = [_cut_at(piece, axis, low[axis] + place * side[axis]) for place, axis in planes]
+        return max(found, key=lambda cut: cut.gain)
+
+    coarse = best(PLACES[COARSE], range(3))
+    fine = best(np.delete(PLACES, COARSE), [coarse.axis])
+    return max(coarse, fine, key=lambda cut: cut.gain)
 
 
 def _cut_at(piece: _Piece, axis: int, place: float) -> _Cut:

@@ -10,8 +10,9 @@ as feet. Every step is made to the surface and to the convex parts alike.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,13 +28,16 @@ SUNK = 0.15  # of its height that an object may be below the ground for that to 
 DIRECTIONS = 16  # around the centre of mass
 FOOT = 0.05  # of the longer side of the plan: radius of a foot
 LONGEST_SOLE = 0.4  # of the same, by which a contact gets longer
+CLOSE = 0.01  # of the wanted reach, which may lack
 SOLE = 0.05  # of the object's height: what of a foot's surroundings becomes its sole
 LEVEL = np.array([1.0, 0.0, 1.0])  # what keeps the plan of a point
 DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
 PATCHED = 0.2  # of its height that a supporter's surface may be raised for a level patch
-MOST_SQUEEZED = 0.7  # of the height in which a levelled underside is made up for
+MOST_LEVELLED = 0.7  # of the height in which a levelled underside is made up for
+MOST_SQUEEZED = 0.1  # of its width by which a side of an object gives way, in each round
+MOST_FLATTENED = 0.25  # of the same, along rays
 SHOWN = 2.0  # of its height that a foot may be longer for none of it to show in the photo
-ALONG = np.linspace(0.0, 0.9, 6)  # where a foot is looked at, from its sole up
+ALONG = np.linspace(0.0, 0.9, 4)  # where a foot is looked at, from its sole up
 
 Shown = Callable[[np.ndarray], np.ndarray]  # points (N, 3) -> (N,) whether matter there would show
 
@@ -100,7 +104,7 @@ def levelled(given: Standing, eye: np.ndarray) -> Standing:
     most = np.abs((corners[:, [0, 2]] - pivot) @ slope).max()
     if most < 1e-6 * height:
         return given
-    band = most / MOST_SQUEEZED  # of heights that make up for it; what is above stays
+    band = most / MOST_LEVELLED  # of heights that make up for it; what is above stays
 
     def level(points: np.ndarray) -> np.ndarray:
         plan = points[:, [0, 2]]
@@ -195,20 +199,71 @@ def with_patch(given: Standing, base: np.ndarray) -> Standing:
     return Standing(vertices, given.faces, (*given.parts, patch))
 
 
-def squeezed(given: Standing, push: np.ndarray, most: float) -> Standing:
-    """The object narrower, on its side towards ``push`` (3,), by its length, or by ``most`` of its
-    width; from its middle on, ever more.
+def with_hollow(given: Standing, box: np.ndarray) -> Standing:
+    """What carries an object without what of its convex parts is in a box (2, 3) or above that:
+    they fill the hollow in which the object lies.
     """
+    pieces: list[ConvexPart] = []
+    for part in given.parts:
+        rest = part
+        for axis, end in ((0, 0), (0, 1), (2, 0), (2, 1), (1, 0)):
+            outward = 1 if end else -1
+            pieces += _beyond(rest, axis, box[end, axis], outward)
+            inside = _beyond(rest, axis, box[end, axis], -outward)
+            if not inside:
+                break
+            (rest,) = inside
+    return replace(given, parts=tuple(pieces))
+
+
+def _beyond(
+    part: ConvexPart,
+    axis: int,
+    place: float,
+    side: int,
+) -> list[ConvexPart]:
+    """What of a convex part is on one side of a plane; nothing where that is thin."""
+    height = side * (part.vertices[:, axis] - place)
+    is_kept = height >= 0
+    kept, lost = part.vertices[is_kept], part.vertices[~is_kept]
+    ahead = height[is_kept][:, None]
+    share = ahead / (ahead - height[~is_kept])
+    crossing = kept[:, None] + share[..., None] * (lost - kept[:, None])
+    points = np.concatenate([kept, crossing.reshape(-1, 3)])
+    thickness = least_thickness(part.vertices)
+    if not len(points) or np.ptp(points, axis=0).min() < thickness:
+        return []
+    return [convex_part(points, thickness)]
+
+
+def squeezed(given: Standing, push: np.ndarray, eye: np.ndarray | None) -> Standing:
+    """The object narrower, on its side towards ``push`` (3,), by its length, or by a share of its
+    width; from its middle on, ever more. With an eye (3,) points move along their rays, so that
+    the picture stays; but what it stands on stays level.
+    """
+    most = MOST_SQUEEZED if eye is None else MOST_FLATTENED
     length = float(np.linalg.norm(push))
     direction = push / length
-    along = given.corners @ direction
+    corners = given.corners
+    along = corners @ direction
     middle = (along.min() + along.max()) / 2
     half = max(along.max() - middle, 1e-12)
     step = min(length, 2 * most * half)
+    low = corners[:, 1].min()
+    foot = SUNK * np.ptp(corners[:, 1])
 
     def narrower(points: np.ndarray) -> np.ndarray:
         share = np.clip((points @ direction - middle) / half, 0.0, 1.0)
-        return points - np.outer(step * share, direction)
+        if eye is None:
+            return points - np.outer(step * share, direction)
+        rays = points - eye
+        nearer = step * share / (rays @ direction)
+        moved = points - nearer[:, None] * rays
+        above = np.clip((points[:, 1] - low) / foot, 0.0, 1.0)
+        lowest = np.minimum(points[:, 1], low)
+        heights = points[:, 1] + above * (moved[:, 1] - points[:, 1])
+        moved[:, 1] = np.maximum(heights, lowest)
+        return moved
 
     return _warped(given, narrower)
 
@@ -243,8 +298,8 @@ def _with_feet(
     centre = given.centre[[0, 2]]
     reaches = (given.vertices[:, [0, 2]] - centre) @ directions
     wanted = reach * reaches.max(0)
-    costs = _costs(given.vertices, low, shown)
     size = np.ptp(given.vertices, axis=0)
+    costs = _costs(given.vertices, low, shown)
     thin = SHOWN * CONTACT * size[1]  # what a sole shows
     longest = LONGEST_SOLE * max(size[0], size[2])
     for _ in range(DIRECTIONS):
@@ -252,7 +307,7 @@ def _with_feet(
         reached = (offsets @ directions).max(0)
         lacking = wanted - reached
         worst = int(lacking.argmax())
-        if lacking[worst] <= 0:
+        if lacking[worst] <= CLOSE * wanted[worst]:
             break
         outside = np.flatnonzero(reaches[:, worst] >= wanted[worst])
         cheapest = int(outside[costs[outside].argmin()])
@@ -267,12 +322,14 @@ def _with_feet(
 def _costs(vertices: np.ndarray, low: float, shown: Shown) -> np.ndarray:
     """(V,) of a foot from each vertex down to a height."""
     lengths = vertices[:, 1] - low
+    size = np.ptp(vertices, axis=0)
+    radius = FOOT * max(size[0], size[2])
     share = np.zeros(len(vertices))
-    for along in ALONG:
-        points = vertices.copy()
+    for along, side in itertools.product(ALONG, (-radius, 0.0, radius)):
+        points = vertices + (side, 0.0, 0.0)
         points[:, 1] = low + along * lengths
-        share += shown(points) / len(ALONG)
-    return lengths + SHOWN * np.ptp(vertices[:, 1]) * share
+        share += shown(points) / (3 * len(ALONG))
+    return lengths + SHOWN * size[1] * share
 
 
 def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
@@ -287,8 +344,7 @@ def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
     near[vertex] = True
     before = vertices[near]
     vertices[near, 1] = low
-    leg = convex_part(np.concatenate([before, vertices[near]]), least_thickness(vertices))
-    return Standing(vertices, given.faces, (*given.parts, leg))
+    return _with_part(given, vertices, [before, vertices[near]], low)
 
 
 def _with_sole(given: Standing, longer: np.ndarray, low: float) -> Standing:
@@ -301,10 +357,23 @@ def _with_sole(given: Standing, longer: np.ndarray, low: float) -> Standing:
     along = plan @ longer / np.linalg.norm(longer)
     tip = np.where(touching, along, -np.inf).argmax()
     near = touching & (np.linalg.norm(plan - plan[tip], axis=1) < radius)
-    share = 1.0 - (along[tip] - along[near]) / radius
     before = vertices[near]
-    vertices[np.ix_(near, [0, 2])] += np.outer(share, longer)
+    front = near & (along >= np.median(along[near]))  # which is as wide as it was
+    vertices[np.ix_(front, [0, 2])] += longer
     above = vertices[near] + (0.0, CONTACT * size[1], 0.0)
-    solid = np.concatenate([before, vertices[near], above])
-    sole = convex_part(solid, least_thickness(vertices))
-    return Standing(vertices, given.faces, (*given.parts, sole))
+    return _with_part(given, vertices, [before, vertices[near], above], low)
+
+
+def _with_part(
+    given: Standing,
+    vertices: np.ndarray,
+    solid: list[np.ndarray],
+    low: float,
+) -> Standing:
+    """With other vertices, and one convex part more, which even where it is thin is not below a
+    height, or the other contacts would be none.
+    """
+    part = convex_part(np.concatenate(solid), least_thickness(vertices))
+    raised = np.maximum(part.vertices, (-np.inf, low, -np.inf))
+    more = replace(part, vertices=raised)
+    return Standing(vertices, given.faces, (*given.parts, more))

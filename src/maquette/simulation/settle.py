@@ -19,6 +19,7 @@ import numpy as np
 from maquette.document.appearance import appearance_of, mesh_with
 from maquette.errors import InputError, require_extra
 from maquette.geometry.transforms import similarity
+from maquette.methods.base import Progress, silent
 from maquette.options import SimulationOptions
 from maquette.render.silhouette import visible_agreement
 from maquette.simulation.arrange import (
@@ -35,12 +36,14 @@ from maquette.simulation.arrange import (
     with_mesh,
     with_room,
 )
-from maquette.simulation.bodies import solids_of
+from maquette.simulation.bodies import Solid, solids_of
 from maquette.simulation.footing import Standing
 from maquette.simulation.parts import CUTS, remember
 from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
 
+STAGE = "settle"
+FINDING_PARTS = 0.3  # of the time, about
 UNCHANGED = 0.01  # of its longest side by which an object changes without a remark
 MOST_LOST = 0.02  # of a scene's mean agreement with its masks, by standing
 MOST_FOR_PARTING = 0.03  # of the same, by leaving what it is in
@@ -84,20 +87,28 @@ class _Round:
     moving: frozenset[int]  # labels that had not come to rest
 
 
-def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledScene:
+def settle(
+    scene: Scene,
+    options: SimulationOptions | None = None,
+    progress: Progress | None = None,
+) -> SettledScene:
     """The scene with its visible objects at rest; hidden ones stay. ``options``: what collides and
-    what is static; no lengths.
+    what is static; no lengths. ``progress`` is told of the stage "settle".
 
     MissingExtraError without MuJoCo; InputError for a scene without visible objects.
     """
     require_extra("mujoco", "settling", "sim")
     options = replace(options or SimulationOptions(), up="y")
+    progress = progress or silent
     visible = scene.visible().instances
     if not visible:
         raise InputError("the scene has no visible object that could settle")
     collision = CUTS if options.collision == "parts" else options.collision
-    solids = solids_of([instance.mesh for instance in visible], collision)
-    given = CollidingScene(scene, {i.label: solid for i, solid in zip(visible, solids)}, options)
+    solids: dict[int, Solid] = {}
+    for instance in visible:
+        progress(STAGE, FINDING_PARTS * len(solids) / len(visible))
+        (solids[instance.label],) = solids_of([instance.mesh], collision)
+    given = CollidingScene(scene, solids, options)
     overlaps = given.world(()).penetrations()
     static = labels_of(scene, options.static, "--static")
     looks = _agreement(scene)
@@ -110,13 +121,17 @@ def settle(scene: Scene, options: SimulationOptions | None = None) -> SettledSce
         if label in looks and looks[label] > was[label] - MOST_LOST:
             given = lowered
     hung = hanging(given.scene)
-    tried, remarks = _until_at_rest(given, hung | static)
+    tried, remarks = _until_at_rest(given, hung | static, progress)
     remarks = _changes(scene, tried.start.scene) | remarks
     remarks |= dict.fromkeys(hung, "nothing is near below it, so it hangs where it was")
     return _reported(scene, tried, overlaps, remarks)
 
 
-def _until_at_rest(given: CollidingScene, held: frozenset[int]) -> tuple[_Round, dict[int, str]]:
+def _until_at_rest(
+    given: CollidingScene,
+    held: frozenset[int],
+    progress: Progress,
+) -> tuple[_Round, dict[int, str]]:
     """Tries with ever wider footings, and holding what they do not help; with a remark for each
     object that is held or still moves.
     """
@@ -130,6 +145,8 @@ def _until_at_rest(given: CollidingScene, held: frozenset[int]) -> tuple[_Round,
         stood = arranged(given, bodies, manners, still)
         start = with_room(stood, still)
         tried = _try(start, held | unsteady | kept)
+        standing = 1.0 - len(tried.fallen) / len(given.solids)
+        progress(STAGE, FINDING_PARTS + (1.0 - FINDING_PARTS) * standing)
         wanting = _first(start.scene, tried.fallen) or _first(start.scene, tried.leaning)
         wider = [label for label in wanting if manners[label].effort + 1 < len(REACHES)]
         for label in wider:
@@ -141,12 +158,30 @@ def _until_at_rest(given: CollidingScene, held: frozenset[int]) -> tuple[_Round,
         if not (tried.fallen or lost):
             break
         for label in lost:
-            truer = _truest(stood, given, label, bodies[label], manners[label])
-            kept |= {label} if truer == manners[label] else set()
-            manners[label] = truer
+            truer = _truer(stood, given, label, bodies, manners)
+            kept |= set() if truer else {label}
+            manners |= truer
     remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
+
+
+def _truer(
+    stood: CollidingScene,
+    given: CollidingScene,
+    label: int,
+    bodies: Mapping[int, Standing],
+    manners: Mapping[int, Manner],
+) -> dict[int, Manner]:
+    """Another manner for an object, or else for what it stands on, with which that one agrees more
+    with its mask; nothing where there is none.
+    """
+    for one in (label, stood.scene.support(label).on):
+        if isinstance(one, int) and one in manners:
+            best = _truest(stood, given, one, bodies[one], manners[one])
+            if best != manners[one]:
+                return {one: best}
+    return {}
 
 
 def _truest(

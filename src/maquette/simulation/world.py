@@ -4,6 +4,7 @@ rest.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ STILL = 0.01  # m/s, and rad/s over ten
 PUSHES = 60  # steps of moving apart
 SHARE = 0.6  # of an overlap that a push takes away
 ENOUGH = 5e-4  # overlap that may stay, in spans of the scene
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -149,6 +153,8 @@ def world_of(bodies: Bodies) -> PhysicsWorld:
         for name, part in zip(names, body.parts):
             contents[name] = part_obj_bytes(part.vertices, part.faces)
     text = collision_mjcf(bodies, files).decode()
+    if mujoco.get_mju_user_warning() is None:  # it would write MUJOCO_LOG.TXT where the user is
+        mujoco.set_mju_user_warning(logger.info)
     model = mujoco.MjModel.from_xml_string(text, assets=contents)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)

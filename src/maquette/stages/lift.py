@@ -65,7 +65,7 @@ def encode(
             row.label,
             row.scene_from_cube,
             row.coarse,
-            config.flow.lift_resolution,
+            config,
         )
         return torch.from_numpy(crop), lifted
 

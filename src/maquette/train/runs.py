@@ -324,7 +324,11 @@ def _generator_task(options: RunOptions, vae: VolumeVAE) -> GeneratorTask:
 def _new_generator(options: RunOptions) -> Generator:
     """One of the preset's sizes, with the weights of ``init`` and its completion, if it has one."""
     start = _generator(options.init) if options.init else None
-    config = replace(network_configs(options.preset)[2], frame=options.frame)
+    config = replace(
+        network_configs(options.preset)[2],
+        frame=options.frame,
+        instances_see=options.instances_see,
+    )
     flow = config.flow
     if not options.scene_context:
         flow = replace(flow, scene_context_blocks=0)
@@ -350,7 +354,7 @@ def _with_completion(options: RunOptions) -> Generator:
 
 def data_record(options: RunOptions) -> dict[str, object]:
     """What a weights file says about its data."""
-    names = ("scenes", "frame", "scene_context", "network", "preset")
+    names = ("scenes", "frame", "scene_context", "instances_see", "network", "preset")
     library = AssetLibrary.open(options.library)
     record: dict[str, object] = {"assets": len(library), "library": Path(options.library).name}
     record |= {name: getattr(options, name) for name in names}

@@ -318,8 +318,7 @@ class RowMaker:
     ) -> Tensor:
         """What is known of a cube, for some rows without the visible surface."""
         known = seen if rng.random() >= self.rows.drop_lift else None
-        grid = self.model.flow.lift_resolution
-        return lifted_grid(known, shown.estimated, label, scene_from_cube, coarse, grid)
+        return lifted_grid(known, shown.estimated, label, scene_from_cube, coarse, self.model)
 
     def _target(
         self,

@@ -1,5 +1,5 @@
-"""MoGe-2 in its released layout: random weights, and the same sums written down a second time with
-plain functions on the published names.
+"""MoGe-2 and MoGe-3 in their released layout: random weights, and the same sums written down a
+second time with plain functions on the published names; the sparse volume of MoGe-3 as a dense one.
 """
 
 import numpy as np
@@ -12,6 +12,12 @@ from maquette.errors import CheckpointError
 from maquette.models.moge import focal_and_shift
 
 WIDTH, BLOCKS, PATCH, GRID = 64, 4, 14, 4
+REFINED = (3, 4, 5, 4, 6)  # channels of MoGe-3's volume, fine to coarse
+BLOCKS_DOWN, BLOCKS_COARSEST, BLOCKS_UP = (
+    (1, 2, 0, 1, 1),
+    2,
+    (1, 1, 0, 2),
+)  # the last fine to coarse
 
 
 def _stack(name, into, widths, out, blocks, transposed):
@@ -37,7 +43,37 @@ def _stack(name, into, widths, out, blocks, transposed):
     return shapes
 
 
-def released(seed=0):
+def _refiner():
+    """Names and shapes of what MoGe-3 adds."""
+    shapes = {}
+
+    def layer(name, out, *into):
+        shapes[f"refiner.{name}.weight"] = (out, *into)
+        shapes[f"refiner.{name}.bias"] = (out,)
+
+    def stage(name, width, blocks):
+        for block in range(blocks):
+            layer(f"{name}.{block}.norm1", width)
+            layer(f"{name}.{block}.conv1", width, 3, 3, 3, width)
+            layer(f"{name}.{block}.conv2", width, 3, 3, 3, width)
+
+    last = REFINED[-1]
+    layer("input_proj", REFINED[0], 3)
+    layer("encoder_fuse", last, 14)
+    layer("fuse_proj.0", last, 2 * last)
+    layer("fuse_proj.2", last, last)
+    layer("out_proj", 1, REFINED[0])
+    stage("bottleneck_stage", last, BLOCKS_COARSEST)
+    for level, width in enumerate(REFINED):
+        stage(f"down_stages.{level}", width, BLOCKS_DOWN[level])
+    for level, (fine, coarse) in enumerate(zip(REFINED[:-1], REFINED[1:])):
+        layer(f"downsample_blocks.{level}.linear", coarse, fine)
+        layer(f"upsample_blocks.{3 - level}.linear", fine, coarse)
+        stage(f"up_stages.{3 - level}", fine, BLOCKS_UP[level])
+    return shapes
+
+
+def released(seed=0, refined=False):
     """Random tensors under the published names."""
     shapes = {
         "encoder.image_mean": (1, 3, 1, 1),
@@ -75,6 +111,7 @@ def released(seed=0):
     for place, rows in ((0, 16), (2, 16), (4, 1)):
         shapes[f"scale_head.{place}.weight"] = (rows, WIDTH if place == 0 else 16)
         shapes[f"scale_head.{place}.bias"] = (rows,)
+    shapes |= _refiner() if refined else {}
     generator = torch.Generator().manual_seed(seed)
     return {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
@@ -160,6 +197,62 @@ def _plane(h, w, aspect):
     return torch.stack([x, y])[None]
 
 
+def _dense_block(t, name, x, there):
+    """x (C, H, W, Z), zero where no voxel is."""
+
+    def convolved(part, h):
+        weight = t[f"{name}.{part}.weight"].permute(0, 4, 1, 2, 3)
+        return F.conv3d(h[None], weight, t[f"{name}.{part}.bias"], padding=1)[0] * there
+
+    normed = F.layer_norm(
+        x.movedim(0, -1), x.shape[:1], t[f"{name}.norm1.weight"], t[f"{name}.norm1.bias"], 1e-6
+    )
+    h = convolved("conv1", F.silu(normed).movedim(-1, 0) * there)
+    return x + convolved("conv2", F.silu(h))
+
+
+def _dense_linear(t, name, x, there):
+    return _linear(t, f"refiner.{name}", x.movedim(0, -1)).movedim(-1, 0) * there
+
+
+def _correction(t, log_depth, features):
+    """What a volume of all cells adds to the log depth (H, W)."""
+    height, width = log_depth.shape
+    bins = (log_depth * 256).round().long()
+    bins = bins - bins.min()
+    depth = -(-(int(bins.max()) + 1) // 16) * 16
+    own = F.one_hot(bins, depth).float()
+    plane = _plane(height, width, width / height)[0]
+    inputs = torch.cat([plane, log_depth[None]])[..., None] * own
+    x = _dense_linear(t, "input_proj", inputs, own)
+    kept = []
+    there = own
+    for level, blocks in enumerate(BLOCKS_DOWN):
+        if level:
+            kept.append((x, there))
+            # sums over counts, of the cells that are there
+            counts = F.avg_pool3d(there[None, None], 2)[0, 0]
+            pooled = F.avg_pool3d(x[None], 2)[0] / counts.clamp(min=1e-9)
+            there = (counts > 0).float()
+            x = _dense_linear(t, f"downsample_blocks.{level - 1}.linear", pooled, there)
+        for block in range(blocks):
+            x = _dense_block(t, f"refiner.down_stages.{level}.{block}", x, there)
+    told = _dense_linear(t, "encoder_fuse", features[..., None].expand(-1, -1, -1, depth // 16), 1)
+    inner = F.silu(_dense_linear(t, "fuse_proj.0", torch.cat([x, told]), there))
+    x = _dense_linear(t, "fuse_proj.2", inner, there)
+    for block in range(BLOCKS_COARSEST):
+        x = _dense_block(t, f"refiner.bottleneck_stage.{block}", x, there)
+    for number in range(4):
+        skipped, there = kept.pop()
+        x = F.interpolate(
+            _dense_linear(t, f"upsample_blocks.{number}.linear", x, 1)[None], scale_factor=2
+        )
+        x = x[0] * there + skipped
+        for block in range(BLOCKS_UP[3 - number]):
+            x = _dense_block(t, f"refiner.up_stages.{number}.{block}", x, there)
+    return (_dense_linear(t, "out_proj", x, 1)[0] * own).sum(-1)
+
+
 def _run(t, image, tokens):
     height, width = image.shape[-2:]
     aspect = width / height
@@ -170,31 +263,54 @@ def _run(t, image, tokens):
         patches = layer[:, 1:].transpose(1, 2).reshape(1, WIDTH, h, w)
         grid = grid + _one(t, f"encoder.output_projections.{k}", patches)
     planes = [_plane(h << k, w << k, aspect) for k in range(5)]
-    neck = _pyramid(t, "neck", [torch.cat([grid, planes[0]], 1), *planes[1:]], (1, 2, 1, 0, 1))
+    placed = torch.cat([grid, planes[0]], 1)
+    neck = _pyramid(t, "neck", [placed, *planes[1:]], (1, 2, 1, 0, 1))
 
     def head(name):
-        plane = _pyramid(t, name, neck, (0, 1, 1, 1, 0))[-1]
+        return _pyramid(t, name, neck, (0, 1, 1, 1, 0))[-1]
+
+    def on_pixels(plane):
         return F.interpolate(plane, (height, width), mode="bilinear")
 
-    x, y, z = head("points_head")[0]
+    coordinates = head("points_head")
+    for _ in range(3 if "refiner.out_proj.weight" in t else 0):
+        coordinates[0, 2] += _correction(t, coordinates[0, 2], placed[0])
+    x, y, z = on_pixels(coordinates)[0]
     points = torch.stack([x * z.exp(), y * z.exp(), z.exp()], -1)
     told = layers[-1][:, 0]
     for place in (0, 2):
         told = F.relu(_linear(t, f"scale_head.{place}", told))
-    return points, head("mask_head")[0, 0].sigmoid(), _linear(t, "scale_head.4", told).exp()
+    return (
+        points,
+        on_pixels(head("mask_head"))[0, 0].sigmoid(),
+        _linear(t, "scale_head.4", told).exp(),
+    )
+
+
+def _same(tensors, size, tokens, agree=0.9999):
+    """Both ways of summing, compared; the points."""
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    points, mask, scale = _run(tensors, image, tokens)
+    with torch.no_grad():
+        seen = moge.load(tensors)(image, tokens)
+    # a voxel at the edge of its bin may be rounded to another one
+    assert torch.isclose(seen.points[0], points, atol=1e-4, rtol=1e-4).float().mean() > agree
+    assert torch.allclose(seen.mask[0], mask, atol=1e-5)
+    assert torch.allclose(seen.scale, scale.ravel(), rtol=1e-4)
+    return points
 
 
 @pytest.mark.parametrize("size", [(40, 60), (56, 56)])
 def test_random_weights_of_the_released_layout_give_the_published_sums(size):
-    tensors = released()
-    network = moge.load(tensors)
-    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1))
-    points, mask, scale = _run(tensors, image, 24)
-    with torch.no_grad():
-        seen = network(image, 24)
-    assert torch.allclose(seen.points[0], points, atol=1e-4, rtol=1e-4)
-    assert torch.allclose(seen.mask[0], mask, atol=1e-5)
-    assert torch.allclose(seen.scale, scale.ravel(), rtol=1e-4)
+    _same(released(), size, 24)
+
+
+def test_the_sparse_volume_of_moge_3_gives_the_sums_of_a_dense_one():
+    tensors = released(refined=True)
+    tensors["points_head.output_blocks.4.weight"] *= 0.2  # few bins
+    refined = _same(tensors, (40, 60), 6, agree=0.9)
+    plain = {name: t for name, t in tensors.items() if not name.startswith("refiner.")}
+    assert (refined - _same(plain, (40, 60), 6)).abs().median() > 0.01
 
 
 def test_what_is_not_a_release_is_said():

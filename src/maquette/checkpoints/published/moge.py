@@ -1,4 +1,5 @@
-"""MoGe-2 as it is released: one file of tensors, from whose names and shapes the sizes follow.
+"""MoGe-2 and MoGe-3 as they are released: one file of tensors, from whose names and shapes the
+sizes follow.
 
 The backbone has the names of DINOv2's hub; all else has ours. Heads of two blocks' norms, as older
 training runs had them, are not of the releases and are refused; the normals are left out.
@@ -7,6 +8,7 @@ training runs had them, are not of the releases and are refused; the normals are
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -16,6 +18,7 @@ from maquette.checkpoints.published.dinov2 import HUB_NAMES
 from maquette.checkpoints.published.names import from_published
 from maquette.errors import CheckpointError
 from maquette.models.moge import MoGe, MoGeConfig, PyramidConfig
+from maquette.models.moge_refiner import RefinerConfig
 from maquette.models.vision import VisionConfig
 
 BACKBONE = "encoder.backbone."
@@ -33,7 +36,7 @@ RULES = tuple(
 
 
 def is_moge(names: Tensors) -> bool:
-    """Whether tensors are those of MoGe-2."""
+    """Whether tensors are those of MoGe-2 or MoGe-3."""
     return "points_head.output_blocks.4.weight" in names and f"{BACKBONE}cls_token" in names
 
 
@@ -48,9 +51,10 @@ def config_of(tensors: Tensors) -> MoGeConfig:
             _pyramid(tensors, name) for name in ("neck", "points_head", "mask_head")
         )
         scale = _widths(tensors, "scale_head")
-        return MoGeConfig(vision, layers, features, neck, points, mask, scale)
+        refiner = _refiner(tensors) if "refiner.out_proj.weight" in tensors else None
+        return MoGeConfig(vision, layers, features, neck, points, mask, scale, refiner)
     except KeyError as error:
-        raise CheckpointError(f"these are not the weights of MoGe-2: {error} is missing") from error
+        raise CheckpointError(f"these are not the weights of MoGe: {error} is missing") from error
 
 
 def _vision(tensors: Tensors) -> VisionConfig:
@@ -101,6 +105,22 @@ def _widths(tensors: Tensors, name: str) -> tuple[int, ...]:
     layers = range(0, _count(tensors, rf"{name}\.(\d+)\.weight"), 2)
     first = tensors[f"{name}.0.weight"].shape[1]
     return (first, *(tensors[f"{name}.{k}.weight"].shape[0] for k in layers))
+
+
+def _refiner(tensors: Tensors) -> RefinerConfig:
+    steps = _count(tensors, r"refiner\.downsample_blocks\.(\d+)\.linear\.weight")
+    layers = ["input_proj", *(f"downsample_blocks.{level}.linear" for level in range(steps))]
+    widths = tuple(len(tensors[f"refiner.{layer}.weight"]) for layer in layers)
+    features = tensors["refiner.encoder_fuse.weight"].shape[1]
+    down = _blocks(tensors, [f"down_stages.{level}" for level in range(steps + 1)])
+    up = _blocks(tensors, [f"up_stages.{level}" for level in reversed(range(steps))])
+    (coarsest,) = _blocks(tensors, ["bottleneck_stage"])
+    return RefinerConfig(features, widths, down, coarsest, up)
+
+
+def _blocks(tensors: Tensors, stages: Iterable[str]) -> tuple[int, ...]:
+    patterns = [rf"refiner\.{re.escape(stage)}\.(\d+)\.norm1\.weight" for stage in stages]
+    return tuple(_count(tensors, pattern) for pattern in patterns)
 
 
 def load(tensors: Tensors, dtype: torch.dtype = torch.float32) -> MoGe:
