@@ -25,6 +25,7 @@ SMOOTH = 4e-4  # weights against differences between neighbours, and against mov
 STIFF = 1.5e-4
 DOUBTED = 0.04  # cube sides; what the body misses by more is rather something that it lacks
 ROUNDS = 6
+LAYERS = 16  # of cells that are asked at once
 NEAR = 0.9  # truncations; beyond, a clipped field tells no distance
 
 
@@ -36,8 +37,9 @@ def bent(generated: Tensor, points: np.ndarray, resolution: int) -> Tensor:
         moves = _moves(_distances(field.numpy()), points)
         grid = torch.from_numpy(moves.reshape(1, 3, *(CONTROLS,) * 3)).float()
         moved = F.interpolate(grid, (resolution,) * 3, mode="trilinear", align_corners=True)
-        centres = centres + moved[0].permute(1, 2, 3, 0)
-    return sample_volume(field[None], centres)[0]
+        centres += moved[0].permute(1, 2, 3, 0)
+    layers = centres.split(LAYERS)  # for the memory
+    return torch.cat([sample_volume(field[None], layer)[0] for layer in layers])
 
 
 def _moves(distances: np.ndarray, points: np.ndarray) -> np.ndarray:
