@@ -19,7 +19,7 @@ from maquette.options.training import LoopConfig, RunOptions
 from maquette.train.loop import Run
 from maquette.train.runs import build_task, data_record, network_configs
 from tests.checkpoints.test_efficientnet import release
-from tests.train.worlds import solids
+from tests.train.worlds import Few, solids
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,7 @@ def vae(tmp_path_factory, library):
     """A volume VAE trained for some seconds, and the proof that it learnt."""
     folder = tmp_path_factory.mktemp("vae")
     task = build_task(RunOptions("volume-vae", library, preset="tiny"))
+    task.dataset = Few(task.dataset, 40)
     before = task.examine(task.model.eval())[0]
     run = Run(
         task,
@@ -41,6 +42,7 @@ def vae(tmp_path_factory, library):
 
 def short_run(options, folder, steps, rate=2e-3, batch=2):
     task = build_task(options)
+    task.dataset = Few(task.dataset)
     run = Run(
         task,
         folder,
