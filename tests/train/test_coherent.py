@@ -89,13 +89,13 @@ def test_a_run_learns_saves_and_examines(options, tmp_path):
     run = Run(
         task,
         tmp_path,
-        LoopConfig(steps=20, batch=2, learning_rate=6e-3, warmup=2, workers=0, log_every=1),
+        LoopConfig(steps=12, batch=2, learning_rate=6e-3, warmup=2, workers=0, log_every=1),
     )
     run.train()
     for name in ("pose", "gaussians", "intrinsic"):
         values = [row[name] for row in run.rows if name in row]
         assert np.mean(values[-5:]) < np.mean(values[:2]), name
-    assert load_model(tmp_path / "weights.safetensors", "coherent").metadata["step"] == 20
+    assert load_model(tmp_path / "weights.safetensors", "coherent").metadata["step"] == 12
     scores = {
         name.removeprefix("held_out_"): value
         for name, value in run.rows[-1].items()
