@@ -16,6 +16,7 @@ The photo is asked only where it can matter: near the hull's or the front's bord
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -114,6 +115,11 @@ class Witness:
         _, depth = project(self.window.camera, self.scene_from_cube[:3, 3])
         return float(self.window.camera.focal) / max(float(depth), 1e-3)
 
+    @cached_property
+    def _maps(self) -> np.ndarray:
+        """(H, W, 2) what is interpolated: pixels from the outline, depth."""
+        return np.dstack([self.inwards, self.thin.depth])
+
     def see(self, cells: np.ndarray) -> SeenCells:
         """What it says of cells (N, 3) in the cube's frame."""
         camera = self.window.camera
@@ -121,8 +127,7 @@ class Witness:
         inside = ((pixel >= 0) & (pixel < camera.size)).all(1) & (away > 1e-3)
         columns, rows = pixels_at(camera, pixel)
         hidden = ~inside | (self.window.others[rows, columns] < away - CONTACT)
-        maps = np.dstack([self.inwards, self.thin.depth])
-        inwards, surface = bilinear(maps, pixel, cv2.BORDER_REPLICATE).T
+        inwards, surface = bilinear(self._maps, pixel, cv2.BORDER_REPLICATE).T
         own = self.thin.depth[rows, columns]
         is_jump = np.abs(surface - own) > JUMP * self.side
         surface = np.where(is_jump, own, surface)
@@ -350,7 +355,7 @@ def bilinear(
     """(N, ...) float64 samples of a picture (H, W, ...) at pixel coordinates (N, 2), centres at
     +0.5; outside 0, or what OpenCV's ``border`` says.
     """
-    rows = 1 << 12  # remap takes less than 32768 rows and columns
+    rows = min(max(len(pixel), 1), 1 << 12)  # remap takes less than 32768 rows and columns
     padded = np.zeros((-(-len(pixel) // rows) * rows, 2), np.float32)
     padded[: len(pixel)] = np.clip(pixel - 0.5, -1e4, 1e5)
     at = padded.reshape(rows, -1, 2)
