@@ -66,6 +66,20 @@ def few_points():
         yield
 
 
+@pytest.fixture(scope="module")
+def remembered_scenes():
+    """Scenes of the same photo and options are made once in this process."""
+    from maquette import pipeline  # imports torch
+    from maquette.batch import run
+    from tests.remembered import Remembered
+
+    generate = Remembered(pipeline.generate)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pipeline, run):
+            patch.setattr(module, "generate", generate)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory):
     """A folder with tiny networks that make something of every mask, named as the

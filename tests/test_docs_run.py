@@ -27,7 +27,7 @@ from tests.execute.test_store import s3  # noqa: F401 (a fixture)
 from tests.test_docs import ROOT, TEXTS, lines_of
 from tests.tiny import write_photo
 
-pytestmark = pytest.mark.usefixtures("coarse_fields", "few_points")
+pytestmark = pytest.mark.usefixtures("coarse_fields", "few_points", "remembered_scenes")
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 UNRUN = {"app", "serve", "train", "benchmark", "report", "data"}  # commands, by their first word

@@ -19,7 +19,7 @@ from maquette.export.read import load_named_meshes
 from tests.app.live import start
 from tests.tiny import save_tiny_weights
 
-pytestmark = pytest.mark.usefixtures("coarse_fields", "few_points")
+pytestmark = pytest.mark.usefixtures("coarse_fields", "few_points", "remembered_scenes")
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 CLIENT = next(path for path in EXAMPLES if path.stem.endswith("job_api_client"))  # needs a server

@@ -19,7 +19,7 @@ from maquette.options.training import LoopConfig, RunOptions
 from maquette.train.loop import Run
 from maquette.train.runs import build_task, data_record, network_configs
 from tests.checkpoints.test_efficientnet import release
-from tests.train.worlds import solids
+from tests.train.worlds import Few, solids
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,7 @@ def vae(tmp_path_factory, library):
     """A volume VAE trained for some seconds, and the proof that it learnt."""
     folder = tmp_path_factory.mktemp("vae")
     task = build_task(RunOptions("volume-vae", library, preset="tiny"))
+    task.dataset = Few(task.dataset, 40)
     before = task.examine(task.model.eval())[0]
     run = Run(
         task,
@@ -41,6 +42,7 @@ def vae(tmp_path_factory, library):
 
 def short_run(options, folder, steps, rate=2e-3, batch=2):
     task = build_task(options)
+    task.dataset = Few(task.dataset, 2 * batch)
     run = Run(
         task,
         folder,
@@ -111,7 +113,7 @@ def test_a_segmenter_keeps_the_trunk_it_begins_with_until_it_goes_on(library, tm
 
 def test_lift_then_instance_then_scene(library, vae, tmp_path):
     _, run, _ = short_run(
-        RunOptions("lift", library, preset="tiny", vae=vae), tmp_path / "lift", 15, rate=5e-3
+        RunOptions("lift", library, preset="tiny", vae=vae), tmp_path / "lift", 9, rate=5e-3
     )
     guesses = [row["guess"] for row in run.rows if "guess" in row]
     assert np.mean(guesses[-3:]) < 0.9 * np.mean(guesses[:3])
@@ -135,7 +137,7 @@ def test_lift_then_instance_then_scene(library, vae, tmp_path):
 def test_a_completion_learns_alone_and_goes_on(library, tiny_weights, vae, tmp_path):
     start = str(tiny_weights / "generator.safetensors")
     options = RunOptions("completion", library, preset="tiny", vae=vae, init=start)
-    _, run, first = short_run(options, tmp_path / "run", 10, rate=5e-3)
+    _, run, first = short_run(options, tmp_path / "run", 6, rate=5e-3)
     after = run.model.state_dict()
     moved = {name for name in after if not torch.equal(after[name], first[name])}
     learnt = {name for name in after if name.startswith("flow.completion.")}

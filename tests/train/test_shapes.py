@@ -16,6 +16,7 @@ from maquette.options.training import LoopConfig
 from maquette.train.loop import Run
 from maquette.train.shapes import ShapeSamples, ShapeTask, canonical_volume, points_inside
 from tests.tiny import SHAPES, ball_vae
+from tests.train.worlds import Few
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,7 @@ def test_losses_fall_and_statistics_are_saved(opened, tmp_path):
     vae = ball_vae()
     vae.latent_std.fill_(1.0)
     task = ShapeTask(PartShapes(SHAPES), vae, opened, opened)
+    task.dataset = Few(task.dataset, 10)
     run = Run(
         task,
         tmp_path,

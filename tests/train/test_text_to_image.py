@@ -18,7 +18,7 @@ from maquette.train import text_to_image
 from maquette.train.loop import Run
 from maquette.train.runs import build_task
 from maquette.train.text_to_image import CROPS, PROMPTS, SINGLES, contact_sheet, new_text_to_image
-from tests.train.worlds import solids
+from tests.train.worlds import Few, solids
 
 
 @pytest.fixture(scope="module")
@@ -145,10 +145,13 @@ def test_a_run_learns_and_resumes_to_the_identical_curve(
     task, batch, options, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(text_to_image, "PROMPTS", PROMPTS[:1])
+    samples = Few(task.dataset, 20)  # of all runs, each sample made once; no run sees one twice
 
     def run_in(name):
         torch.manual_seed(0)
-        return short(build_task(RunOptions("text-to-image", **options)), tmp_path / name)
+        made = build_task(RunOptions("text-to-image", **options))
+        made.dataset, made.examined = samples, task.examined
+        return short(made, tmp_path / name)
 
     def stop_at_four(line):
         if line.startswith("step 4 "):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import trimesh
+from torch.utils.data import Dataset
 
 from maquette.data.assets import Asset
 from maquette.data.library import build_library
@@ -34,3 +35,23 @@ def build_solids(folder) -> str:
     """The library of these, as a folder."""
     build_library(solids(), folder)
     return str(folder)
+
+
+class Few(Dataset):
+    """The first ``count`` samples of a data set again and again, each made once: a run learns from
+    them as from many, and most of a short run's time is making samples.
+    """
+
+    def __init__(self, samples, count=4):
+        self.samples = samples
+        self.count = count
+        self.made = {}
+
+    def __getitem__(self, index):
+        index %= self.count
+        if index not in self.made:
+            self.made[index] = self.samples[index]
+        return self.made[index]
+
+    def __getattr__(self, name):
+        return getattr(self.samples, name)

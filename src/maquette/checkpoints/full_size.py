@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -63,6 +64,7 @@ def parameters(config: Mapping[str, Any]) -> int:
     return sum(math.prod(shape) for shape in model.shapes(network).values())
 
 
+@cache
 def release_size(name: str) -> ReleaseSize:
     """Configuration and size of every network that a release runs."""
     configs = {part: CONFIGS[config] for part, config in RELEASE_NETWORKS[name].items()}
