@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,8 +14,9 @@ from maquette.given.fit import (
     GeometrySource,
     Shown,
     camera_of_points,
+    check_outlines,
     fit_geometry,
-    outline_contrast,
+    outline_steps,
     ray_lengths,
 )
 from maquette.types import Focal
@@ -86,7 +88,6 @@ def test_points_tell_their_camera():
 
 
 def test_depth_of_another_photo_is_refused():
-    assert outline_contrast(DEPTH, TRUTH.labels) > 0.05
     with pytest.raises(InputError, match="of another photo"):
         depth_of(GeometrySource(DEPTH[:, ::-1]))
     with pytest.raises(InputError, match="from 3 to 3 in the whole photo"):
@@ -106,9 +107,9 @@ def test_ground_that_recedes_has_no_outlines():
     labels = np.zeros((HEIGHT, WIDTH), int)
     labels[5:15, 20:60] = 1
     assert np.abs(np.diff(np.log(ground), axis=0))[4].mean() > 0.05
-    assert outline_contrast(ground, labels) < 1e-6
+    assert outline_steps(ground, labels).max() < 1e-6
     raised = np.where(labels == 1, 0.8 * ground, ground)
-    assert outline_contrast(raised, labels) == pytest.approx(-np.log(0.8), abs=1e-6)
+    np.testing.assert_allclose(outline_steps(raised, labels), -np.log(0.8), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +153,48 @@ def test_depth_from_a_file_and_an_array_are_one(tmp_path):
     Image.fromarray(whole).save(tmp_path / "d.png")
     one, other = (depth_of(GeometrySource(s)).depth for s in (tmp_path / "d.png", whole))
     np.testing.assert_array_equal(one, other)
+
+
+def circles(centres):
+    """A depth map (160, 200) of a floor with discs that stand on it, and their labels."""
+    rows, columns = np.mgrid[:160, :200]
+    depth = 300.0 / (rows + 60.0)
+    labels = np.zeros((160, 200), int)
+    for label, (row, column) in enumerate(centres, start=1):
+        disc = np.hypot(rows - row, columns - column) < 20
+        labels[disc] = label
+        depth[disc] = 300.0 / (row + 80.0)
+    return depth, labels
+
+
+@pytest.mark.parametrize("fault", ["none", "noise", "blur", "holes"])
+def test_a_depth_of_the_same_kind_of_scene_is_refused_and_its_own_is_not(fault):
+    rng = np.random.default_rng(0)
+    depth, labels = circles([(50, 40), (90, 110), (60, 160)])
+    _, others = circles([(100, 60), (60, 90), (110, 150)])
+    faults = {
+        "none": depth,
+        "noise": depth * (1 + 0.02 * rng.standard_normal(depth.shape)),
+        "blur": cv2.GaussianBlur(depth, (0, 0), 4),
+        "holes": np.where(rng.random(depth.shape) < 0.1, np.nan, depth),
+    }
+    check_outlines(faults[fault], labels, "own.png")
+    with pytest.raises(InputError, match=r"other.png: has steps at \d+% .* 20% .*chance"):
+        check_outlines(faults[fault], others, "other.png")
+
+
+def test_a_flat_thing_on_a_floor_is_of_its_photo():
+    """Nothing tells: there are no steps anywhere."""
+    depth, _ = circles([])
+    labels = np.zeros(depth.shape, int)
+    labels[60:90, 50:120] = 1
+    check_outlines(np.rint(depth * 1000) / 1000, labels, "rug.png")
+
+
+def test_an_object_that_the_depth_says_nothing_of_is_named():
+    depth = np.where(TRUTH.labels == 2, np.nan, DEPTH)
+    told = fit_geometry(GeometrySource(depth, intrinsics=MATRIX), PHOTO).warnings
+    assert len(told) == 1 and "no known pixel of instance 2;" in told[0]
+    depth[TRUTH.labels == 1] = 0
+    told = fit_geometry(GeometrySource(depth, intrinsics=MATRIX), PHOTO).warnings
+    assert "no known pixel of instance 1, 2;" in told[-1]

@@ -1,5 +1,7 @@
 """A window of the photo belongs to the photo: camera, mask and depth agree with it."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -61,6 +63,22 @@ def test_a_box_makes_the_window_larger_and_other_objects_have_their_depth(seen):
     other.label_map[:] = labels
     others = closeup(other, 1, 300, np.array([[0.0, 0.0], [700.0, 700.0]])).others
     assert np.isfinite(others).any() and np.isinf(others).any()
+
+
+def test_a_measured_depth_is_even_along_the_outline(seen):
+    """Where the outline cuts a pixel decides how far it is; the rest is as it was measured."""
+    exact, inside = ball_depth(seen.camera)
+    measured = dataclasses.replace(seen, given_depth=exact)
+    window = closeup(measured, 1, 2000)
+    rim = np.argwhere(window.mask & (window.inwards() < 1))
+    angle = np.argsort(np.arctan2(*(rim - rim.mean(0)).T))
+    around = tuple(rim[angle].T)
+    offset = np.argwhere(inside)[0] - np.argwhere(window.mask)[0]
+    whole = exact[offset[0] :, offset[1] :][: len(window.mask), : window.mask.shape[1]]
+    steps = [np.abs(np.diff(depth[around])).mean() for depth in (window.depth, whole)]
+    assert steps[0] < 0.4 * steps[1]
+    within = window.inwards() > 2
+    np.testing.assert_array_equal(window.depth[within], whole[within])
 
 
 def test_a_mask_without_pixels_is_said():

@@ -110,12 +110,44 @@ def test_asking_near_borders_only_is_as_good_as_asking_everywhere(seen):
     cube = similarity(0.9, None, np.array([0.05, -0.03, 0.1]))
     volume = ball(0.35, (0.1, 0.0, 0.1))
     window = closeup(seen, 1, fuse.PIXELS, np.array([[0.0, 0.0], [SIZE, SIZE]]))
-    witness = Witness(window, cube, window.inwards(), thin_parts(window, window.inwards(), 0.9))
+    inwards = window.inwards()
+    thin = thin_parts(window, inwards, 0.9)
+    witness = Witness(window, cube, inwards, thin)
     cells = witness.see(CELLS.reshape(-1, 3).double().numpy())
     generated = F.interpolate(volume[None, None], (RESOLUTION,) * 3, mode="trilinear")
     carved = np.maximum.reduce([generated.numpy().reshape(-1), cells.hull, cells.front])
     everywhere = np.minimum(carved, np.maximum(cells.shell, cells.hull)) < 0
-    assert iou(everywhere.reshape((RESOLUTION,) * 3), fused(volume, seen, cube)) > 0.99
+    near_borders = fuse._held_to_photo(generated[0, 0], witness)[0] < 0
+    assert iou(everywhere.reshape((RESOLUTION,) * 3), near_borders) > 0.99
+
+
+def test_the_steps_of_a_slanted_poles_mask_are_not_its_own(seen):
+    """The width of each row of its outline."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    left = 120 + rows / 16
+    labels = ((columns >= left) & (columns < left + 6) & (rows > 50) & (rows < 200)).astype(int)
+    picture = letterbox(seen.photo, labels, SIZE)
+    depth = np.where(picture.labels > 0, 2.0, 1000.0).astype(np.float32)
+    pole = dataclasses.replace(seen, picture=picture, depth=depth, label_map=labels)
+    witness = fuse._witness(pole, 1, similarity(0.8, None, np.zeros(3)))
+    middle = slice(len(witness.inwards) // 4, -len(witness.inwards) // 4)
+    inwards = witness.inwards[middle]
+    centre = (inwards.clip(0) * np.arange(inwards.shape[1])).sum(1) / inwards.clip(0).sum(1)
+    line = np.polyval(np.polyfit(np.arange(len(centre)), centre, 1), np.arange(len(centre)))
+    stepped = witness.window.inwards()[middle].clip(0)
+    before = (stepped * np.arange(inwards.shape[1])).sum(1) / stepped.sum(1)
+    assert np.abs(centre - line).max() < 0.5 * np.abs(before - line).max()
+
+
+def test_between_two_surfaces_of_an_object_there_is_nothing(seen):
+    """The picture's depth jumps by half a unit at the middle column."""
+    columns = np.mgrid[:SIZE, :SIZE][1]
+    measured = np.where(columns < SIZE // 2, 1.8, 2.3).astype(np.float32)
+    both = dataclasses.replace(seen, given_depth=measured, label_map=np.ones_like(columns))
+    witness = fuse._witness(both, 1, np.eye(4))
+    across = np.linspace(-0.005, 0.005, 201)
+    gap = witness.see(np.stack([across, 0 * across, 0 * across], axis=1)).gap * TRUNCATION
+    assert np.abs(np.abs(gap - 0.05) - 0.25).max() < fuse.JUMP
 
 
 def test_nothing_lies_below_a_floor():

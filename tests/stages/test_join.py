@@ -41,6 +41,17 @@ def test_a_leg_grows_into_its_seat_and_nothing_else_changes():
     assert np.abs(changed[:, [0, 2]] - 21.5).max() < 8
 
 
+def test_a_pole_goes_on_along_its_own_axis():
+    """A shade reaches down beside it, nearer than the part of it above."""
+    shade = ((8, 30, 14), (40, 40, 34))
+    skirt = ((27, 26, 14), (40, 30, 34))
+    field = boxes(shade, skirt, ((20, 2, 23), (23, 24, 26)))
+    whole = joined(field, everywhere)
+    changed = np.argwhere((whole < 0) & (field >= 0))
+    assert parts(whole) == 1 and np.abs(changed[:, [0, 2]] - [21, 24]).max() < 3
+    assert changed[:, 1].max() == 29
+
+
 def test_a_bar_goes_neither_far_nor_where_it_may_not():
     far = boxes(SEAT, ((20, 2, 20), (24, 20 - int(LONGEST * CELLS) - 3, 24)))
     np.testing.assert_array_equal(joined(far, everywhere), far)

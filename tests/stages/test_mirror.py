@@ -59,6 +59,19 @@ def test_the_plane_is_found_from_the_front(degrees):
     assert np.abs(at - GRID[::8, ::8, ::8].reshape(-1, 3)).max() < 0.06
 
 
+@pytest.mark.parametrize("degrees", [22.0, 26.3, 28.8, 31.0])
+def test_the_plane_of_a_box_is_found_between_the_angles_that_are_tried(degrees):
+    """Its flat faces contradict every other angle but that of its second plane."""
+    plane = MirrorPlane(np.deg2rad(degrees), 0.0)
+    across = np.abs(GRID @ plane.normal) - 0.3
+    along = np.abs(GRID @ np.cross(plane.normal, [0, 1, 0])) - 0.2
+    box = np.maximum.reduce([across, along, np.abs(GRID[..., 1]) - 0.25])
+    found = seen_from_front((box / TRUNCATION).clip(-1, 1)).find_plane()
+    assert found is not None
+    turn = np.rad2deg(found.angle) - degrees
+    assert abs((turn + 45) % 90 - 45) < 2
+
+
 @pytest.mark.parametrize("degrees", [35.0, 60.0])
 def test_a_table_has_a_second_plane_at_right_angles(degrees):
     """Four balls as its feet, which the camera sees over a corner."""

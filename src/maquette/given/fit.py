@@ -6,7 +6,7 @@ pixels, in metres where the unit is known. What cannot belong to the photo is re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ from maquette.geometry.cameras import intrinsics_from_focal
 from maquette.given.cameras import CameraSource, StoredCamera, read_camera
 from maquette.given.depth import DepthSource, read_depth, read_points
 from maquette.given.stored import StoredDepth
+from maquette.masks.labels import labels_in
 from maquette.options import DEPTH_KINDS, METRES, parse_depth_unit
 from maquette.photos.pixels import ASPECT_TOLERANCE, Size, same_aspect, shown
 from maquette.types import Focal, GivenGeometry, StrPath
@@ -25,6 +26,12 @@ from maquette.types import Focal, GivenGeometry, StrPath
 LARGE_METRES = 50.0  # a median above is no scene in metres
 FEW = 0.001  # share of the pixels; fewer known ones are no depth map
 FLAT = 1.001  # farthest over nearest; a map of less tells nothing
+COARSE = 160  # pixels of the longer side, when outlines and steps of depth are compared
+ASIDE = 14  # of these that masks are moved, to know what chance gives
+CHANCE = 0.2  # share of misplaced outlines at which a depth map has a step, which says how large
+LEAST_SHARE = 1 / 3  # of the outlines in place
+FEW_STEPS = 60  # fewer known ones tell nothing
+FLATNESS = 0.001  # mean step elsewhere, below which there are none
 APART = 2  # pixels between an outline and where depth is compared
 POINTS_REMEDY = "expected x right, y down, z forward, one point for each pixel"
 MOST_SPREAD = 0.02  # of the longer side, by which points may miss their pixels on average
@@ -93,7 +100,7 @@ def fit_geometry(source: GeometrySource, photo: Shown) -> FittedGeometry:
         warnings += scale.warnings
         matrix = intrinsics if intrinsics is not None else centred_intrinsics(told, size)
         depth = z_depth(stored, scale, source.depth_kind, size, matrix)
-        warnings += _doubts(depth, stored)
+        warnings += _doubts(depth, photo.labels, stored.name)
         check_outlines(depth, photo.labels, stored.name)
     down = None if source.gravity is None else _gravity(source.gravity)
     name = stored.name if stored else camera.name if camera else "gravity"
@@ -332,15 +339,21 @@ def _gravity(source: GravitySource) -> np.ndarray:
     return vector / length
 
 
-def _doubts(depth: np.ndarray, stored: StoredDepth) -> list[str]:
+def _doubts(depth: np.ndarray, labels: np.ndarray, name: str) -> list[str]:
     known = np.isfinite(depth)
+    doubts = []
     if known.mean() < 0.5:
-        return [f"{stored.name}: known for {known.mean():.0%} of the pixels; the rest is estimated"]
-    return []
+        doubts.append(f"{name}: known for {known.mean():.0%} of the pixels; the rest is estimated")
+    unknown = set(labels_in(labels)) - set(labels_in(np.where(known, labels, 0)))
+    if unknown:
+        which = ", ".join(map(str, sorted(unknown)))
+        doubts.append(f"{name}: holds no known pixel of instance {which}; its depth is estimated")
+    return doubts
 
 
-def outline_contrast(depth: np.ndarray, labels: np.ndarray) -> float:
-    """Mean step of log depth across the outlines of objects; labels (H, W) int, 0 = background.
+def outline_steps(depth: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) steps of log depth across the outlines of objects, where they are known; labels (H, W)
+    int, 0 = background.
 
     Each side is carried on to the outline along its own slope, in inverse depth, in which planes
     are linear: ground that recedes has no steps.
@@ -360,8 +373,7 @@ def outline_contrast(depth: np.ndarray, labels: np.ndarray) -> float:
             sides.append(np.log(np.where(at_outline > 0, at_outline, np.nan)))
         steps.append(np.abs(sides[0] - sides[1]))
     every = np.concatenate(steps)
-    every = every[np.isfinite(every)]
-    return float(np.minimum(every, 0.5).mean()) if every.size else 0.0
+    return every[np.isfinite(every)]
 
 
 def check_outlines(depth: np.ndarray, labels: np.ndarray, name: str) -> None:
@@ -374,11 +386,33 @@ def check_outlines(depth: np.ndarray, labels: np.ndarray, name: str) -> None:
             f"{name}: from {low:.4g} to {high:.4g} in the whole photo; expected how far away each "
             "pixel is"
         )
-    here = outline_contrast(depth, labels)
-    mirrored = [np.flip(labels, axes) for axes in (0, 1, (0, 1))]
-    elsewhere = max(outline_contrast(depth, other) for other in mirrored)
-    if elsewhere > 0.02 and here < 0.5 * elsewhere:
+    every = max(1, round(max(depth.shape) / COARSE))  # smooth maps and noisy ones have steps there
+    coarse = _without_noise(depth[::every, ::every])
+    own = labels[::every, ::every]
+    here = outline_steps(coarse, own)
+    elsewhere = np.concatenate([outline_steps(coarse, other) for other in _misplaced(own)])
+    if min(len(here), len(elsewhere)) < FEW_STEPS or elsewhere.mean() < FLATNESS:
+        return
+    step = max(np.quantile(elsewhere, 1 - CHANCE), FLATNESS)
+    share = (here > 0.99 * step).mean()  # all steps may be equally large
+    if share < LEAST_SHARE:
         raise InputError(
-            f"{name}: across the outlines of the masks it changes by {here:.1%}, across the same "
-            f"outlines mirrored by {elsewhere:.1%}; it seems to be of another photo"
+            f"{name}: has steps at {share:.0%} of the masks' outlines; it has them at {CHANCE:.0%} "
+            f"of outlines by chance, at {LEAST_SHARE:.0%} or more of its own photo's; it seems to "
+            "be of another photo"
         )
+
+
+def _without_noise(depth: np.ndarray) -> np.ndarray:
+    """The median of each pixel of a depth map (H, W) and its neighbours, nan where most are."""
+    median = cv2.medianBlur(np.nan_to_num(depth).astype(np.float32), 3)
+    return np.where(median > 0, median, np.nan)
+
+
+def _misplaced(labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Labels (H, W) where they do not belong: moved aside, and mirrored."""
+    for axes in (0, 1, (0, 1)):
+        yield np.flip(labels, axes)
+    for way in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        for sign in (-1, 1):
+            yield np.roll(labels, sign * ASIDE * np.array(way), (0, 1))

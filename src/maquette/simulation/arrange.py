@@ -319,27 +319,29 @@ def _pushes(
         away /= np.linalg.norm(away)
         level = way * LEVEL
         depth = np.linalg.norm(way)
-        behind, thickness = _depth_along(given, front, back, away)
         giving = {front, back} - fixed
-        if turn < ALONG_RAYS and giving and behind < THROUGH * thickness:
+        behind, thickness = np.inf, 0.0
+        if giving and turn < ALONG_RAYS:
+            behind, thickness = _depth_along(given, front, back, away)
+        if 0 < behind < THROUGH * thickness:
             giving = {front} if turn < REARS and front in giving else giving
-            found += _shared(given, (front, giving), CLEAR * behind * away, eye)
+            found += _shared(given, front, giving, CLEAR * behind * away, eye)
         elif np.linalg.norm(level) >= SIDEWAYS * depth:
             outward = level * (depth / np.linalg.norm(level)) ** 2
-            found += _shared(given, (first, {first, second} - set(still)), outward, None)
+            found += _shared(given, first, {first, second} - {*still}, outward, None)
     return found
 
 
 def _shared(
     given: CollidingScene,
-    sides: tuple[int, Collection[int]],
+    first: int,
+    giving: Collection[int],
     way: np.ndarray,
     eye: np.ndarray | None,
 ) -> list[_Push]:
     """A way (3,) from the first of two objects into the other, shared by those that give, by their
     widths.
     """
-    first, giving = sides
     direction = way / np.linalg.norm(way)
     sizes = {label: np.ptp(given.scene[label].box, axis=0) for label in giving}
     widths = {label: float(size @ np.abs(direction)) for label, size in sizes.items()}

@@ -54,8 +54,16 @@ def supported_by(scene: Scene, instance: Instance) -> int | str | None:
 
 
 def _is_below(scene: Scene, label: int, instance: Instance) -> bool:
-    shown = any(i.label == label and not i.hidden for i in scene.instances)
-    return shown and math.isfinite(fall(scene, instance, label))
+    """Whether a visible instance with this label shares some of the plan of another one."""
+    shown = [i.box for i in scene.visible().instances if i.label == label]
+    return any(_shared_plan(instance.box, box) is not None for box in shown)
+
+
+def _shared_plan(one: np.ndarray, other: np.ndarray) -> np.ndarray | None:
+    """(2, 2) lowest and highest x and z that two boxes (2, 3) share; None where they share none."""
+    low = np.maximum(one[0], other[0])[[0, 2]]
+    high = np.minimum(one[1], other[1])[[0, 2]]
+    return np.stack([low, high]) if (high > low).all() else None
 
 
 def fall(scene: Scene, instance: Instance, on: int | str) -> float:
@@ -72,13 +80,13 @@ def fall(scene: Scene, instance: Instance, on: int | str) -> float:
 
 def _gap(upper: Instance, lower: Instance) -> float:
     """How far an instance can fall onto another one; below 0 when it must rise."""
-    low = np.maximum(upper.box[0], lower.box[0])[[0, 2]]
-    high = np.minimum(upper.box[1], lower.box[1])[[0, 2]]
+    plan = _shared_plan(upper.box, lower.box)
     apart = InputError(
         f"instance {upper.label} is nowhere above instance {lower.label}; move it there first"
     )
-    if not (high > low).all():
+    if plan is None:
         raise apart
+    low, high = plan
     cell = float((high - low).max()) / CELLS
     counts = np.maximum(1, np.ceil((high - low) / cell).astype(int))
     bottoms = np.full(counts, np.inf)

@@ -225,10 +225,12 @@ def _beyond(
     """What of a convex part is on one side of a plane; nothing where that is thin."""
     height = side * (part.vertices[:, axis] - place)
     is_kept = height >= 0
-    kept, lost = part.vertices[is_kept], part.vertices[~is_kept]
+    kept = part.vertices[is_kept]
+    lost = part.vertices[~is_kept]
     ahead = height[is_kept][:, None]
     share = ahead / (ahead - height[~is_kept])
-    crossing = kept[:, None] + share[..., None] * (lost - kept[:, None])
+    ways = lost - kept[:, None]
+    crossing = kept[:, None] + share[..., None] * ways
     points = np.concatenate([kept, crossing.reshape(-1, 3)])
     thickness = least_thickness(part.vertices)
     if not len(points) or np.ptp(points, axis=0).min() < thickness:
@@ -261,7 +263,8 @@ def squeezed(given: Standing, push: np.ndarray, eye: np.ndarray | None) -> Stand
         moved = points - nearer[:, None] * rays
         above = np.clip((points[:, 1] - low) / foot, 0.0, 1.0)
         lowest = np.minimum(points[:, 1], low)
-        heights = points[:, 1] + above * (moved[:, 1] - points[:, 1])
+        rise = moved[:, 1] - points[:, 1]
+        heights = points[:, 1] + above * rise
         moved[:, 1] = np.maximum(heights, lowest)
         return moved
 

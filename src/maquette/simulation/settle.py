@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,9 +47,14 @@ FINDING_PARTS = 0.3  # of the time, about
 UNCHANGED = 0.01  # of its longest side by which an object changes without a remark
 MOST_LOST = 0.02  # of a scene's mean agreement with its masks, by standing
 MOST_FOR_PARTING = 0.03  # of the same, by leaving what it is in
+SUSPECTS = 2  # of those that lost most, of which one may be in the way of all
+LEAST_GAIN = 0.005  # of agreement, of all objects together, for another manner
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
 TOPPLED = np.deg2rad(15.0)
 GONE = 0.05  # of the scene's longest side; what moves farther has left its place
+
+
+Way = tuple[int, bool, bool]  # a label, and what its manner is besides the effort
 
 
 @dataclass(frozen=True)
@@ -135,73 +140,70 @@ def _until_at_rest(
     """Tries with ever wider footings, and holding what they do not help; with a remark for each
     object that is held or still moves.
     """
-    unsteady: set[int] = set()
-    kept: set[int] = set()
+    unsteady = set[int]()
+    kept = set[int]()
     manners = {label: Manner() for label in given.solids}
+    used = set[Way]()  # each once, or two could take turns for ever
     looks = _agreement(given.scene)
     bodies = levelled_bodies(given)
     while True:
         still = held | kept
         stood = arranged(given, bodies, manners, still)
+        losers = _losers(looks, stood.scene, still)
+        if losers and _is_truer(stood, given, losers, bodies, manners, used):
+            continue
         start = with_room(stood, still)
-        tried = _try(start, held | unsteady | kept)
-        standing = 1.0 - len(tried.fallen) / len(given.solids)
-        progress(STAGE, FINDING_PARTS + (1.0 - FINDING_PARTS) * standing)
-        wanting = _first(start.scene, tried.fallen) or _first(start.scene, tried.leaning)
+        tried = _try(start, still | unsteady)
+        fallen = tried.fallen
+        falling = len(fallen) / len(given.solids)
+        progress(STAGE, 1.0 - (1.0 - FINDING_PARTS) * falling)
+        wanting = _first(start.scene, fallen) or _first(start.scene, tried.leaning)
         wider = [label for label in wanting if manners[label].effort + 1 < len(REACHES)]
         for label in wider:
             manners[label] = replace(manners[label], effort=manners[label].effort + 1)
         if wider:
             continue
-        unsteady |= tried.fallen.intersection(wanting)
-        lost = set() if tried.fallen else _lost(looks, _moved(tried), held | kept)
-        if not (tried.fallen or lost):
+        unsteady |= fallen.intersection(wanting)
+        losers = [] if fallen else _losers(looks, _moved(tried), still)
+        if not (fallen or losers):
             break
-        for label in lost:
-            truer = _truer(stood, given, label, bodies, manners)
-            kept |= set() if truer else {label}
-            manners |= truer
+        if losers and not _is_truer(stood, given, losers, bodies, manners, used):
+            kept.add(losers[0])
     remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
 
 
-def _truer(
+def _is_truer(
     stood: CollidingScene,
     given: CollidingScene,
-    label: int,
+    losers: Sequence[int],
     bodies: Mapping[int, Standing],
-    manners: Mapping[int, Manner],
-) -> dict[int, Manner]:
-    """Another manner for an object, or else for what it stands on, with which that one agrees more
-    with its mask; nothing where there is none.
+    manners: dict[int, Manner],
+    used: set[Way],
+) -> bool:
+    """Put another manner into ``manners``, of one of those that lost most or of what they stand on:
+    with which all together agree most with their masks, none that was ``used``. False where that
+    is hardly more. ``stood``: the scene in which they stand as they do; ``given``: before that.
     """
-    for one in (label, stood.scene.support(label).on):
-        if isinstance(one, int) and one in manners:
-            best = _truest(stood, given, one, bodies[one], manners[one])
-            if best != manners[one]:
-                return {one: best}
-    return {}
-
-
-def _truest(
-    stood: CollidingScene,
-    given: CollidingScene,
-    label: int,
-    level: Standing,
-    manner: Manner,
-) -> Manner:
-    """Of the manners in which an object could be made to stand, the one after which it agrees most
-    with its mask. ``stood``: the scene in which it stands in one manner; ``given``: before that.
-    """
-    raw = with_instance(stood.scene, given.scene[label])
-    before = replace(stood, scene=raw, solids={**stood.solids, label: given.solids[label]})
-    found = {}
-    for is_levelled, is_raised in itertools.product((True, False), repeat=2):
-        other = Manner(manner.effort, is_levelled, is_raised)
-        found[other] = _agreement(made_to_stand(before, label, level, other).scene)[label]
-    best = max(found, key=lambda other: found[other])
-    return best if found[best] > found[manner] else manner
+    worst = losers[:SUSPECTS]
+    under = [stood.scene.support(label).on for label in worst]
+    best: dict[int, Manner] = {}
+    most = sum(_agreement(stood.scene).values()) + LEAST_GAIN
+    for label in [one for one in losers if one in worst or one in under]:
+        raw = with_instance(stood.scene, given.scene[label])
+        before = replace(stood, scene=raw, solids={**stood.solids, label: given.solids[label]})
+        for is_levelled, is_raised in itertools.product((True, False), repeat=2):
+            other = Manner(manners[label].effort, is_levelled, is_raised)
+            if other == manners[label] or (label, is_levelled, is_raised) in used:
+                continue
+            made = made_to_stand(before, label, bodies[label], other)
+            found = sum(_agreement(made.scene).values())
+            if found > most:
+                best, most = {label: other}, found
+    manners |= best
+    used |= {(label, other.is_levelled, other.is_raised) for label, other in best.items()}
+    return bool(best)
 
 
 def _changes(before: Scene, after: Scene) -> dict[int, str]:
@@ -216,15 +218,13 @@ def _changes(before: Scene, after: Scene) -> dict[int, str]:
     return remarks
 
 
-def _lost(looks: Mapping[int, float], settled: Scene, still: Collection[int]) -> set[int]:
-    """The label of the object that lost most agreement, where they lost too much on average; not
-    of one that is held anyway.
+def _losers(looks: Mapping[int, float], settled: Scene, still: Collection[int]) -> list[int]:
+    """The labels of objects by how much agreement they lost, the most first, where they lost too
+    much on average; without those that are held anyway.
     """
     now = _agreement(settled)
-    free = looks.keys() - still
-    if not free or _mean_loss(looks, now) <= MOST_LOST:
-        return set()
-    return {max(free, key=lambda label: looks[label] - now[label])}
+    free = sorted(looks.keys() - still, key=lambda label: now[label] - looks[label])
+    return free if _mean_loss(looks, now) > MOST_LOST else []
 
 
 def _mean_loss(before: Mapping[int, float], now: Mapping[int, float]) -> float:

@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from scipy.ndimage import maximum_filter
+from scipy.spatial import cKDTree
 
 from maquette.geometry.boxes import pixel_box
 from maquette.photos.pixels import nearest_inside
 from maquette.stages.perceive import Perception
 from maquette.types import Camera
+
+ALONG = 1.5  # pixels from what is outside, of those at an outline
+EVENED = 7  # of them that the depth of one is the median of
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +139,8 @@ def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
     photo's own pixels.
     """
     if perception.given_depth is not None:
-        place = nearest_inside(perception.label_map[cut.part] == label)
-        whole = perception.given_depth[cut.part][place]
+        own = perception.label_map[cut.part] == label
+        whole = _even_at_outline(perception.given_depth[cut.part], own)[nearest_inside(own)]
         return cv2.resize(whole, cut.size, interpolation=cv2.INTER_NEAREST)
     picture = perception.picture
     filled = perception.depth[nearest_inside(picture.labels == label)].astype(np.float32)
@@ -148,6 +152,20 @@ def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
     change = np.linalg.inv(corner_from_centre) @ picture_from_window @ corner_from_centre
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(filled, change[:2], cut.size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _even_at_outline(depth: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """A depth map (H, W) whose pixels at an outline have the median of those near them there: round
+    things turn away, and where the outline cuts a pixel decides how far.
+    """
+    rim = np.argwhere(own & (distance_within(own) < ALONG))
+    if len(rim) < EVENED:
+        return depth
+    place = tuple(rim.T)
+    _, near = cKDTree(rim).query(rim, k=EVENED)
+    evened = depth.copy()
+    evened[place] = np.median(depth[place][near], axis=1)
+    return evened
 
 
 def distance_within(inside: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ from maquette.geometry.boxes import UNIT_CORNERS, bounding_box
 from maquette.geometry.cameras import pixels_at, project
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
+from maquette.stages.bend import bent
 from maquette.stages.closeup import Closeup, closeup, distance_within, middle_lines
 from maquette.stages.join import joined
 from maquette.stages.mirror import MirrorPlane, VisibleMatter, mirrored_field
@@ -46,10 +47,13 @@ PIXELS = 768  # of a mask's longer side; more say nothing to cells of this size
 SHELL = 0.05  # thickness of the visible layer, in cube sides
 # least and largest thickness, in truncations; smoothing eats at a layer of fewer cells
 THICKNESS = (3 / RESOLUTION / TRUNCATION, SHELL / TRUNCATION)
+JUMP = 0.025  # cube sides between a pixel and the mean with its neighbours: two surfaces are there
 CONTACT = 0.02  # an object must be this much nearer (scene units) to count as hiding a cell
 LEAST_HALF_WIDTH = 0.75  # cells, of any part
 OUTLINE_BLUR = 0.7  # pixels: the steps of a mask are none of the object
+ALONG_THIN = 0.02  # of the mask's longer side; so far the steps of upright thin parts are evened
 INSIDE = 2.0  # pixels from the outline, where the surface is known well
+REACHED = 1500  # places of the visible surface that the generated body is bent to
 MIRRORED = 1500  # places of the visible surface that a mirror plane is judged by
 TOLD = 0.25  # of the visible layer that must be mirrored into a cell, for it to be known
 RIM = 1.0  # pixels beyond the mask in which the surface goes on
@@ -124,6 +128,9 @@ class Witness:
         columns, rows = pixels_at(camera, pixel)
         hidden = ~inside | (self.window.others[rows, columns] < away - CONTACT)
         inwards, surface = bilinear(self._maps, pixel, cv2.BORDER_REPLICATE).T
+        own = self.thin.depth[rows, columns]
+        is_jump = np.abs(surface - own) > JUMP * self.side
+        surface = np.where(is_jump, own, surface)
         slim = inside & self.thin.here[rows, columns]
         truncations = self.side * TRUNCATION
         outline = -inwards * away / camera.focal / truncations
@@ -172,9 +179,9 @@ def fused_field(
     where that speaks for a plane, or for two.
     """
     witness = _witness(perception, label, scene_from_cube)
-    shape = (RESOLUTION,) * 3
-    fine = F.interpolate(generated.float()[None, None], shape, mode="trilinear")[0, 0]
-    field, shown = _held_to_photo(fine, witness)
+    cube_from_scene = np.linalg.inv(scene_from_cube)
+    reached = transform_points(cube_from_scene, witness.surface(REACHED))
+    field, shown = _held_to_photo(bent(generated, reached, RESOLUTION), witness)
     planes: tuple[MirrorPlane, ...] = ()
     if perception.given_depth is not None:
         field, shown, planes = _with_mirrors(field, shown, witness)
@@ -255,6 +262,12 @@ def _outline(witness: Witness) -> np.ndarray:
     """
     inwards = witness.inwards
     smooth = cv2.GaussianBlur(inwards, (0, 0), OUTLINE_BLUR)
+    straight = np.isfinite(witness.thin.thickness)
+    if straight.any():
+        sigma = ALONG_THIN * witness.window.scale
+        parts = (np.where(straight, inwards, 0.0).astype(np.float32), straight.astype(np.float32))
+        summed, weight = (cv2.GaussianBlur(part, (0, 0), 0.1, sigmaY=sigma) for part in parts)
+        smooth[straight] = summed[straight] / weight[straight]
     cell = witness.pixels_per_unit * witness.side / RESOLUTION
     least = max(LEAST_HALF_WIDTH * cell, 0.5)
     thin = middle_lines(witness.window.mask, inwards) & (inwards < least)

@@ -18,6 +18,7 @@ from maquette.geometry.volumes import TRUNCATION
 LEAST = 30  # cells; smaller parts are specks
 LONGEST = 0.15  # cube sides, of a bar
 RADII = (1.25, 4.0)  # cells; between these a bar is as thick as the part at its end
+POLE = 4.0  # times as long as wide is a part that goes on along its axis
 NEIGHBOURHOOD = 5  # cells around the end, in which that is measured
 
 
@@ -39,14 +40,32 @@ def joined(field: np.ndarray, may_pass: Callable[[np.ndarray], np.ndarray]) -> n
     result = field.copy()
     for part in order[1:]:
         own = cells[owner == part]
-        distance, nearest = cKDTree(together).query(own)
-        first = int(distance.argmin())
-        start, end = own[first], together[nearest[first]]
-        steps = np.linspace(start, end, 2 + int(2 * distance[first]))
-        if distance[first] <= LONGEST * len(field) and may_pass(steps).all():
-            _add_bar(result, start, end, _radius(parts == part, start))
+        start, end = _along_axis(own, together)
+        length = np.linalg.norm(end - start)
+        steps = np.linspace(start, end, 2 + int(2 * length))
+        if length <= LONGEST * len(field) and may_pass(steps).all():
+            _add_bar(result, start, end, _radius(parts == part, np.rint(start).astype(int)))
         together = np.concatenate([together, own])
     return result
+
+
+def _along_axis(own: np.ndarray, together: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a bar begins and ends, from cells (N, 3) of a part to those of others: a pole goes on
+    along its own axis where it meets something there, all else goes the shortest way.
+    """
+    distance, nearest = cKDTree(together).query(own)
+    first = int(distance.argmin())
+    start, end = own[first], together[nearest[first]]
+    middle = own.mean(0)
+    _, extents, axes = np.linalg.svd(own - middle, full_matrices=False)
+    axis = axes[0] * np.sign(axes[0] @ (end - middle))
+    if extents[0] < POLE * extents[1]:
+        return start, end
+    tip = middle + axis * ((own - middle) @ axis).max()
+    along = (together - tip) @ axis
+    aside = np.linalg.norm(together - tip - along[:, None] * axis, axis=1)
+    ahead = along[(along > 0) & (aside < RADII[0])]
+    return (tip, tip + ahead.min() * axis) if ahead.size else (start, end)
 
 
 def _radius(part: np.ndarray, cell: np.ndarray) -> float:
@@ -65,8 +84,8 @@ def _add_bar(
 ) -> None:
     """Join a round bar between two cells with a field, in place."""
     reach = int(np.ceil(radius)) + 2
-    low = np.maximum(np.minimum(start, end) - reach, 0)
-    high = np.minimum(np.maximum(start, end) + reach + 1, field.shape)
+    low = np.maximum(np.minimum(start, end).astype(int) - reach, 0)
+    high = np.minimum(np.maximum(start, end).astype(int) + reach + 2, field.shape)
     around = tuple(slice(a, b) for a, b in zip(low, high))
     cells = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
     axis = (end - start).astype(np.float64)

@@ -18,10 +18,12 @@ from scipy import ndimage
 
 from maquette.geometry.boxes import cube_cells
 
-ANGLES = np.deg2rad(np.arange(0.0, 180.0, 7.5))  # of a vertical plane's normal
+ANGLES = np.deg2rad(np.arange(0.0, 180.0, 2.5))  # of a vertical plane's normal
 OFFSETS = np.linspace(-0.12, 0.12, 7)  # of the plane from the middle of the matter, in cube sides
 FINER = (0.5, 0.25)  # of the steps above, around the best
-QUARTER = np.pi / 2 + ANGLES[1] * np.array([-1, 0, 1])  # from the first plane to the second
+BEST = 5  # planes that are tried more finely
+EVERY = 4  # point is asked until then
+QUARTER = np.pi / 2 + ANGLES[1] * np.arange(-3, 4)  # from the first plane to the second
 LEAST_POINTS = 50  # of the visible surface; fewer speak for no plane
 EMPTY = 1.5 / 64  # cube sides: so deep in seen emptiness is a contradiction
 MOST_EMPTY = 0.04  # of the points, that may contradict
@@ -85,11 +87,13 @@ class VisibleMatter:
 
     def _best(self, planes: Iterable[MirrorPlane]) -> MirrorPlane | None:
         """The best one near any of some planes, if hardly anything contradicts it."""
-        best = min(planes, key=self._cost, default=None)
-        if best is None:
+        few = replace(self, points=self.points[::EVERY])
+        tried = sorted(planes, key=few._cost)[:BEST]
+        if not tried:
             return None
         for share in FINER:
-            best = min(_around(best, share), key=self._cost)
+            tried = [min(_around(plane, share), key=few._cost) for plane in tried]
+        best = min(tried, key=self._cost)
         deep = self.emptiness(best.reflect(self.points)) > EMPTY
         return best if deep.mean() < MOST_EMPTY else None
 

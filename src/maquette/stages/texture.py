@@ -39,7 +39,8 @@ CLEARLY, HARDLY = 0.5, 0.2  # shares of a face that the photo shows
 GRAZING, FACING = 0.12, 0.4  # cosines at which a surface begins to be shown, and is
 BEHIND = 0.012  # extents behind the foremost surface at which a point begins to be hidden
 IMAGED = 0.03  # extents: as near to shown surface a mirror image takes its colours
-NEIGHBOURS = 6  # shown vertices that a hidden one takes its place from
+NEIGHBOURS = 120  # shown vertices that a hidden one takes its place from
+NEARNESS = 4  # power of the distance, by which the nearer ones count more
 LEAST_SHOWN = 8  # vertices; with fewer there is no texture
 LEAST_SIDE = 4  # pixels of a copy
 GUTTER = 2  # pixels between copies
@@ -145,7 +146,7 @@ def _places(
     place = pixel.copy()
     count = min(NEIGHBOURS, int(shown.sum()))
     distance, nearest = cKDTree(vertices[shown]).query(sources[~shown], k=count)
-    weight = 1 / (distance + 1e-9)
+    weight = (distance + 1e-9) ** -NEARNESS
     weight /= weight.sum(1, keepdims=True)
     place[~shown] = np.einsum("nk,nkc->nc", weight, pixel[shown][nearest])
     return place

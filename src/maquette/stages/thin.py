@@ -24,6 +24,8 @@ SURROUNDINGS = 0.02  # of the mask's longer side, in which they are compared
 SHORTEST = 0.06  # of the mask's longer side; shorter parts are left as they are
 OFF_THE_LINE = 0.08  # cube sides that half of a part's points may at most lie before or behind it
 UPRIGHTNESS = 0.5  # weight of the belief that a part is vertical against its own slope
+PLUMB = 0.1  # columns a row off the picture of a vertical line: such a part is rather vertical
+IN_PLUMB = 10.0  # times the belief then; docs/log.md has what it does to slopes
 NOISE = 0.005  # of the depth; what a measured part may lie off a line
 ROUNDNESS = 1.3  # thickness over width: smoothing takes the corners off
 ROUNDS = 8  # of the robust fit
@@ -67,7 +69,8 @@ def thin_parts(
             least = NOISE * float(np.median(depth[rows, columns]))
         if np.median(np.abs(straight - depth[rows, columns])) < least:
             depth[rows, columns] = straight
-            thickness[rows, columns] = ROUNDNESS * width[rows, columns]
+            taper = np.polyfit(rows, width[rows, columns], 1)
+            thickness[rows, columns] = ROUNDNESS * np.polyval(taper, rows)
     return _carried_beyond(ThinParts(depth, thickness, np.isfinite(thickness)))
 
 
@@ -111,7 +114,9 @@ def _straightened(
     if np.ptp(columns) < 0.5 * np.ptp(rows):
         at = at[:, :1]
     believed = np.zeros(at.shape[1])
-    believed[0] = _slope_of_vertical(window.camera, middle, 1 / np.median(inverse))
+    believed[0], lean = _vertical(window.camera, middle, 1 / np.median(inverse))
+    if abs(np.polyfit(rows, columns, 1)[0] - lean) < PLUMB:
+        belief *= IN_PLUMB
     weight = np.ones(len(at))
     slope, level = believed, np.median(inverse)
     for _ in range(ROUNDS):
@@ -125,13 +130,17 @@ def _straightened(
     return 1 / np.maximum(level + at @ slope, 0.2 * level)
 
 
-def _slope_of_vertical(camera: Camera, pixel: np.ndarray, depth: float) -> float:
-    """Change of 1 / z per row along the picture of a vertical line through a pixel's point."""
+def _vertical(camera: Camera, pixel: np.ndarray, depth: float) -> tuple[float, float]:
+    """Change of 1 / z and of the column per row along the picture of a vertical line through a
+    pixel's point.
+    """
     point = on_ray(camera, pixel, float(depth))
     step = np.array([0.0, 0.02 * depth, 0.0])
     ends, away = project(camera, np.stack([point - step, point + step]))
-    rise = ends[1, 1] - ends[0, 1]
-    return float(1 / away[1] - 1 / away[0]) / rise if abs(rise) > 1e-6 else 0.0
+    across, rise = ends[1] - ends[0]
+    if abs(rise) < 1e-6:
+        return 0.0, 0.0
+    return float(1 / away[1] - 1 / away[0]) / rise, across / rise
 
 
 def _carried_beyond(found: ThinParts) -> ThinParts:
