@@ -51,7 +51,7 @@ def coarse_fields():
         patch.setattr("maquette.stages.fuse.RESOLUTION", 64)
         patch.setattr("maquette.stages.fuse.PIXELS", 384)
         patch.setattr("maquette.stages.fuse.MIRRORED", 300)
-        patch.setattr(mirror, "ANGLES", mirror.ANGLES[::3])
+        patch.setattr(mirror, "ANGLES", mirror.ANGLES[::9])
         patch.setattr(mirror, "OFFSETS", mirror.OFFSETS[::3])
         yield
 
