@@ -42,13 +42,17 @@ def pytest_runtest_setup():
 @pytest.fixture(scope="module")
 def coarse_fields():
     """Half as many cells along the sides of what is held to the photo, and half as many pixels of
-    it, and mirror planes are judged by fewer places: a third of the time, for tests in which it
-    matters that there is a mesh.
+    it, and fewer mirror planes are judged by fewer places: a third of the time, for tests in which
+    it matters that there is a mesh.
     """
+    from maquette.stages import mirror
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("maquette.stages.fuse.RESOLUTION", 64)
         patch.setattr("maquette.stages.fuse.PIXELS", 384)
         patch.setattr("maquette.stages.fuse.MIRRORED", 300)
+        patch.setattr(mirror, "ANGLES", mirror.ANGLES[::9])
+        patch.setattr(mirror, "OFFSETS", mirror.OFFSETS[::3])
         yield
 
 

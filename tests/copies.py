@@ -2,13 +2,15 @@
 has imported everything, which takes the others four seconds each.
 """
 
+import importlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 
-FIELDS = ("RESOLUTION", "PIXELS", "MIRRORED")  # what ``coarse_fields`` changes
+# What ``coarse_fields`` changes.
+FIELDS = {"fuse": ("RESOLUTION", "PIXELS", "MIRRORED"), "mirror": ("ANGLES", "OFFSETS")}
 # What their tasks need; imported once, when the first of them is asked for.
 EVERYTHING = (
     "pytest",
@@ -33,6 +35,11 @@ def offered() -> bool:
     return "forkserver" in multiprocessing.get_all_start_methods()
 
 
+def stage_named(name):
+    """The module, which imports torch."""
+    return importlib.import_module(f"maquette.stages.{name}")
+
+
 class Copies:
     """Instead of a context of multiprocessing."""
 
@@ -43,20 +50,20 @@ class Copies:
 
     def Process(self, target, args):  # noqa: N802 (the name that multiprocessing gives it)
         """One that has the environment of this moment, and fields as coarse."""
-        from maquette.stages import fuse  # imports torch
-
-        fields = {name: getattr(fuse, name) for name in FIELDS}
+        fields = {
+            (stage, name): getattr(stage_named(stage), name)
+            for stage, names in FIELDS.items()
+            for name in names
+        }
         return self.context.Process(target=begin, args=(dict(os.environ), fields, target, args))
 
 
 def begin(environment, fields, target, args):
     """In a process of its own."""
-    from maquette.stages import fuse
-
     os.environ.clear()
     os.environ.update(environment)
-    for name, value in fields.items():
-        setattr(fuse, name, value)
+    for (stage, name), value in fields.items():
+        setattr(stage_named(stage), name, value)
     target(*args)
 
 

@@ -57,7 +57,7 @@ def test_the_photo_stands_beside_the_scene_when_there_is_one():
 
 
 def test_a_job_that_is_stopped_while_arranging_leaves_nothing(tmp_path, tiny_weights):
-    job = Job(*write_photo(tmp_path / "in"), tmp_path / "out")
+    job = Job(*write_photo(tmp_path / "in", objects=1), tmp_path / "out")
     options = Options("comboverse", steps=1, device="cpu", iterations=40, layout="depth")
     session = Session.start(
         Settings(options, products=Products(preview=False), weights=tiny_weights)

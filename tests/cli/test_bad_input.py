@@ -13,6 +13,8 @@ from PIL import Image
 from maquette.cli import main
 from tests.tiny import write_photo
 
+pytestmark = pytest.mark.usefixtures("coarse_fields")
+
 
 class Case:
     """A sound photo with sound masks, to be spoilt."""

@@ -14,6 +14,8 @@ from maquette.evaluate.sets import make_case
 from maquette.export.glb import write_glb
 from tests.data.toys import Toys
 
+pytestmark = pytest.mark.usefixtures("coarse_fields")
+
 
 @pytest.fixture(scope="module")
 def case():

@@ -9,7 +9,7 @@ import trimesh
 from maquette.cli import benchmark as command
 from maquette.cli import main
 from maquette.document.scene_json import save
-from maquette.evaluate.report import page
+from maquette.evaluate.report import page, pictures
 from maquette.execute import store
 from maquette.execute.pool import HERE
 from maquette.execute.store import place, written
@@ -74,6 +74,7 @@ def test_a_benchmark_and_its_report_at_a_url(url, tmp_path, capsys, monkeypatch)
     """What it reads (files of another system), the run, the tables and the page."""
     monkeypatch.setattr(command, "_sources", lambda asked: [Toy(0)])
     monkeypatch.setattr(page, "Engine", lambda jobs: HERE)
+    monkeypatch.setattr(pictures, "TURNS", pictures.TURNS[::4])  # views of each object
     saved(Toy(0).load().truth, tmp_path / "near" / "theirs" / "random" / "0000.glb")
     upload(tmp_path / "near", url)
     common = ["benchmark", "--method", "truth", "--protocol", "raw", "--extra", "none"]

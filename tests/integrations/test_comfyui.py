@@ -15,6 +15,8 @@ from maquette.options import MESH_FORMATS
 from maquette.pipeline import METHODS
 from tests.tiny import write_photo
 
+pytestmark = pytest.mark.usefixtures("coarse_fields")
+
 PACKAGE = Path(__file__).parents[2] / "integrations" / "comfyui" / "__init__.py"
 
 

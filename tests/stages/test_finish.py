@@ -19,10 +19,12 @@ def made(**asked):
 
 
 def test_the_photo_is_the_texture_unless_colours_per_vertex_are_asked_for():
-    assert made().visual.kind == "texture"
+    usual = made()
+    assert usual.visual.kind == "texture"
     plain = made(texture="none")
-    assert plain.visual.kind == "vertex" and len(plain.faces) > len(made().faces)
-    assert max(made(texture=32).visual.material.image.size) < max(made().visual.material.image.size)
+    assert plain.visual.kind == "vertex" and len(plain.faces) > len(usual.faces)
+    small = made(texture=32)
+    assert max(small.visual.material.image.size) < max(usual.visual.material.image.size)
 
 
 @pytest.mark.parametrize("triangles", [300, 3000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -84,8 +85,7 @@ def bootstrap_interval(
     ``table_a - table_b`` (a paired comparison).
     """
     known = ~np.isnan(table)
-    chosen = np.random.default_rng(seed).integers(0, len(table), (resamples, len(table)))
-    shares = np.stack([np.bincount(row, minlength=len(table)) for row in chosen]) / len(table)
+    shares = _shares(len(table), resamples, seed)
     with np.errstate(invalid="ignore"):
         means = (shares @ np.where(known, table, 0.0)) / (shares @ known)
     tail = 50.0 * (1.0 - confidence)
@@ -95,3 +95,10 @@ def bootstrap_interval(
     ends = np.nanpercentile(means[:, some], [tail, 100.0 - tail], axis=0)
     low[some], high[some] = ends
     return low, high
+
+
+@lru_cache(maxsize=16)  # every cell of a page asks for the same
+def _shares(rows: int, resamples: int, seed: int) -> np.ndarray:
+    """(resamples, rows) how much of each resample is each row."""
+    chosen = np.random.default_rng(seed).integers(0, rows, (resamples, rows))
+    return np.stack([np.bincount(row, minlength=rows) for row in chosen]) / rows

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maquette.evaluate.report import write_report
+from maquette.evaluate.report import pictures, write_report
 from maquette.export.read import load_named_meshes
 
 CHROMIUM = (
@@ -54,8 +54,8 @@ def test_the_index_tells_every_scene_object_and_miss(page):
 
 def test_pictures_and_meshes_are_there_for_what_was_made(page, tmp_path):
     text = page.read_text(encoding="utf-8")
-    (pictures,) = (json.loads(part) for part in scripts(text, 'id="pictures"'))
-    assert set(pictures["random/0000"]) == {
+    (drawn,) = (json.loads(part) for part in scripts(text, 'id="pictures"'))
+    assert set(drawn["random/0000"]) == {
         "photo",
         "truth",
         "of-truth",
@@ -63,10 +63,8 @@ def test_pictures_and_meshes_are_there_for_what_was_made(page, tmp_path):
         "of-theirs",
         "turn-theirs",
     }
-    assert set(pictures["random/0001"]) == {"photo", "truth", "of-truth", "turn-truth"}
-    assert (
-        Image.open(io.BytesIO(base64.b64decode(pictures["random/0000"]["photo"]))).format == "JPEG"
-    )
+    assert set(drawn["random/0001"]) == {"photo", "truth", "of-truth", "turn-truth"}
+    assert Image.open(io.BytesIO(base64.b64decode(drawn["random/0000"]["photo"]))).format == "JPEG"
     meshes = dict(re.findall(r'data-mesh="([^"]+)">([^<]+)<', text))
     assert set(meshes) == {
         f"random/{k}|{m}" for k in ("0000", "0001") for m in ("truth", "of-truth")
@@ -85,15 +83,19 @@ def test_a_second_report_draws_nothing_again_and_is_the_same(page, run_folder, t
     )
 
 
-def test_a_scene_that_cannot_be_drawn_is_named_and_the_others_are_drawn(run_folder, tmp_path):
+@pytest.mark.parametrize("jobs", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_scene_that_cannot_be_drawn_is_named_and_the_others_are_drawn(
+    jobs, run_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pictures, "TURNS", pictures.TURNS[::4])
     folder = shutil.copytree(run_folder, tmp_path / "run")
     shutil.rmtree(folder / "report-parts", ignore_errors=True)
     photo = folder / "scenes" / "random" / "0000" / "photo.png"
     photo.write_bytes(photo.read_bytes()[:100])
-    text = write_report(folder, jobs=1).read_text(encoding="utf-8")
-    (pictures,) = (json.loads(part) for part in scripts(text, 'id="pictures"'))
+    text = write_report(folder, jobs=jobs).read_text(encoding="utf-8")
+    (drawn,) = (json.loads(part) for part in scripts(text, 'id="pictures"'))
     assert "Not drawn" in text and "random/0000: cannot be drawn" in text
-    assert "photo" in pictures["random/0001"] and "photo" not in pictures.get("random/0000", {})
+    assert "photo" in drawn["random/0001"] and "photo" not in drawn.get("random/0000", {})
 
 
 def test_names_cannot_break_the_page(run_folder, tmp_path):

@@ -29,7 +29,8 @@ QUALITY = 82
 
 def draw_photo(folder: Path) -> bytes:
     """The photo of a scene folder, reduced."""
-    image = Image.open(folder / PHOTO).convert("RGB")
+    with Image.open(folder / PHOTO) as photo:
+        image = photo.convert("RGB")
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     return _jpeg(image)
 
