@@ -175,15 +175,18 @@ def fused_field(
     scene_from_cube: np.ndarray,
 ) -> Fused:
     """Field (R, R, R) of one instance -> a finer one that agrees with the photo where that shows
-    the instance; with a measured depth, its hidden side is the mirror image of the visible one
-    where that speaks for a plane, or for two.
+    the instance; with a measured depth, it is bent to reach that, and its hidden side is the
+    mirror image of the visible one where that speaks for a plane, or for two.
     """
     witness = _witness(perception, label, scene_from_cube)
-    cube_from_scene = np.linalg.inv(scene_from_cube)
-    reached = transform_points(cube_from_scene, witness.surface(REACHED))
+    measured = perception.given_depth is not None
+    reached = np.zeros((0, 3))
+    if measured:  # what is estimated leans, and bodies that follow it get thick
+        cube_from_scene = np.linalg.inv(scene_from_cube)
+        reached = transform_points(cube_from_scene, witness.surface(REACHED))
     field, shown = _held_to_photo(bent(generated, reached, RESOLUTION), witness)
     planes: tuple[MirrorPlane, ...] = ()
-    if perception.given_depth is not None:
+    if measured:
         field, shown, planes = _with_mirrors(field, shown, witness)
     if label in perception.floors:
         field = np.maximum(field, _below_floor(perception.floors[label], scene_from_cube))
