@@ -103,16 +103,20 @@ def truths(library: AssetLibrary, composition: str, views: int) -> Iterator[Trut
         rng = np.random.default_rng((41, index))
         index += 1
         shown = show(source(rng), library, rng, ROWS)
-        if len(shown.visible) < 2:
-            continue
-        found += 1
-        boxes = {label: disturb_box(box, rng, 1.0) for label, box in shown.estimated.items()}
-        shown = replace(shown, estimated=boxes)
-        labels = tuple(k + 1 for k in shown.visible)
-        volumes = [maker._target(shown.view, [k], np.eye(4)) for k in shown.visible]
-        hidden = grids(shown, labels, GeneratorConfig())[:, HIDDEN : HIDDEN + 1]
-        fine = F.interpolate(hidden, (CELLS,) * 3)[:, 0] > 0
-        yield Truth(shown, labels, torch.stack(volumes)[:, 0] * TRUNCATION, fine)
+        if len(shown.visible) >= 2:
+            found += 1
+            yield truth_of(shown, maker, rng)
+
+
+def truth_of(shown: ShownView, maker: RowMaker, rng: np.random.Generator) -> Truth:
+    """Of a view, whose boxes become as badly known as estimated ones."""
+    boxes = {label: disturb_box(box, rng, 1.0) for label, box in shown.estimated.items()}
+    shown = replace(shown, estimated=boxes)
+    labels = tuple(k + 1 for k in shown.visible)
+    volumes = [maker.target(shown.view, [k], np.eye(4)) for k in shown.visible]
+    hidden = grids(shown, labels, GeneratorConfig())[:, HIDDEN : HIDDEN + 1]
+    fine = F.interpolate(hidden, (CELLS,) * 3)[:, 0] > 0
+    return Truth(shown, labels, torch.stack(volumes)[:, 0] * TRUNCATION, fine)
 
 
 @torch.inference_mode()
@@ -161,8 +165,8 @@ def table(scores: Mapping[str, Sequence[Sequence[float]]], composition: str) -> 
         print(f"| {composition} | {name} | {len(own)} | {' | '.join(cells)} |", flush=True)
 
 
-def main() -> None:
-    """Print the table."""
+def asked() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -175,13 +179,22 @@ def main() -> None:
     parser.add_argument(
         "--blind", action="store_true", help="nothing is lifted for instances: context must tell"
     )
-    chosen = parser.parse_args()
+    return parser.parse_args()
+
+
+def generator_of(folder: str) -> Models:
+    """What is measured of a folder of weights."""
+    models = load_models(folder)
+    return Models(models["generator"].model, models["volume-vae"].model)
+
+
+def main() -> None:
+    """Print the table."""
+    chosen = asked()
     torch.set_num_threads(1)
     library = AssetLibrary.open(chosen.library)
-    generators = {}
-    for name, folder in (given.split("=", 1) for given in chosen.weights):
-        models = load_models(folder)
-        generators[name] = Models(models["generator"].model, models["volume-vae"].model)
+    named = (given.split("=", 1) for given in chosen.weights)
+    generators = {name: generator_of(folder) for name, folder in named}
     sampling = Sampling(chosen.steps, start=chosen.start)
     print(f"| composition | generator | scenes | {' | '.join(MEASURES)} |")
     print("|---" * (3 + len(MEASURES)) + "|")

@@ -28,7 +28,7 @@ from maquette.options import ScaleOptions, SimulationOptions
 from maquette.simulation.bodies import bodies_of, solids_of, span_of
 from maquette.simulation.parts import CUTS
 from maquette.simulation.scale import scaled_scene
-from maquette.simulation.settle import GONE, TOPPLED, settle, tilt_of
+from maquette.simulation.settle import GONE, TOPPLED, SettledScene, settle, tilt_of
 from maquette.simulation.world import world_of
 from maquette.types import Scene
 
@@ -82,11 +82,7 @@ def before_and_after(
     seconds = time.perf_counter() - begun
     stands, left = drop_test(settled.scene, collision)
     held = np.array([not row.rests for row in settled.objects])
-    looks = [
-        row.agreement_before - row.agreement_after
-        for row in settled.objects
-        if row.agreement_before is not None and row.agreement_after is not None
-    ]
+    looks = masks_lost(settled)
     pairs = scored_pair(scene, settled.scene, None if truth is None else truth / Path(path).name)
     print(
         f"{path}: {len(stood)} objects, stood {stood.sum()}, stand {stands.sum()}, "
@@ -97,6 +93,15 @@ def before_and_after(
         if row.remark:
             print(f"    {row.node}: {row.remark}; moved {row.displacement:.3f}")
     return stood, stands, held, overlap, left, np.array(looks), pairs
+
+
+def masks_lost(settled: SettledScene) -> list[float]:
+    """By how much objects agree less with their masks, where that was measured."""
+    return [
+        row.agreement_before - row.agreement_after
+        for row in settled.objects
+        if row.agreement_before is not None and row.agreement_after is not None
+    ]
 
 
 def scored_pair(before: Scene, after: Scene, case: Path | None) -> np.ndarray:

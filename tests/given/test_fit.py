@@ -184,11 +184,15 @@ def test_a_depth_of_the_same_kind_of_scene_is_refused_and_its_own_is_not(fault):
 
 
 def test_a_flat_thing_on_a_floor_is_of_its_photo():
-    """Nothing tells: there are no steps anywhere."""
+    """Nothing tells where there are no steps; what has them elsewhere does."""
     depth, _ = circles([])
     labels = np.zeros(depth.shape, int)
     labels[60:90, 50:120] = 1
-    check_outlines(np.rint(depth * 1000) / 1000, labels, "rug.png")
+    rounded = np.rint(depth * 1000) / 1000
+    check_outlines(rounded, labels, "rug.png")
+    stepped = np.where(np.roll(labels, (40, 60), (0, 1)) == 1, 0.6 * rounded, rounded)
+    with pytest.raises(InputError, match="another photo"):
+        check_outlines(stepped, labels, "rug.png")
 
 
 def test_an_object_that_the_depth_says_nothing_of_is_named():

@@ -150,7 +150,7 @@ def _until_at_rest(
         still = held | kept
         stood = arranged(given, bodies, manners, still)
         losers = _losers(looks, stood.scene, still)
-        if losers and _is_truer(stood, given, losers, bodies, manners, used):
+        if losers and _improve(stood, given, losers, bodies, manners, used):
             continue
         start = with_room(stood, still)
         tried = _try(start, still | unsteady)
@@ -167,14 +167,14 @@ def _until_at_rest(
         losers = [] if fallen else _losers(looks, _moved(tried), still)
         if not (fallen or losers):
             break
-        if losers and not _is_truer(stood, given, losers, bodies, manners, used):
+        if losers and not _improve(stood, given, losers, bodies, manners, used):
             kept.add(losers[0])
     remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
 
 
-def _is_truer(
+def _improve(
     stood: CollidingScene,
     given: CollidingScene,
     losers: Sequence[int],

@@ -53,6 +53,7 @@ LEAST_HALF_WIDTH = 0.75  # cells, of any part
 OUTLINE_BLUR = 0.7  # pixels: the steps of a mask are none of the object
 ALONG_THIN = 0.02  # of the mask's longer side; so far the steps of upright thin parts are evened
 INSIDE = 2.0  # pixels from the outline, where the surface is known well
+NOT_ACROSS = 0.1  # pixels: as good as no blur
 REACHED = 1500  # places of the visible surface that the generated body is bent to
 MIRRORED = 1500  # places of the visible surface that a mirror plane is judged by
 TOLD = 0.25  # of the visible layer that must be mirrored into a cell, for it to be known
@@ -269,7 +270,9 @@ def _outline(witness: Witness) -> np.ndarray:
     if straight.any():
         sigma = ALONG_THIN * witness.window.scale
         parts = (np.where(straight, inwards, 0.0).astype(np.float32), straight.astype(np.float32))
-        summed, weight = (cv2.GaussianBlur(part, (0, 0), 0.1, sigmaY=sigma) for part in parts)
+        summed, weight = (
+            cv2.GaussianBlur(part, (0, 0), NOT_ACROSS, sigmaY=sigma) for part in parts
+        )
         smooth[straight] = summed[straight] / weight[straight]
     cell = witness.pixels_per_unit * witness.side / RESOLUTION
     least = max(LEAST_HALF_WIDTH * cell, 0.5)

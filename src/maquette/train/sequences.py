@@ -265,7 +265,7 @@ class RowMaker:
         for kept in [everything, *([k] for k in chosen)]:
             label = None if kept is everything else kept[0] + 1
             lifted = self._lifted(rng, shown, seen, cube, label)
-            target = self._target(shown.view, kept, cube)
+            target = self.target(shown.view, kept, cube)
             rows.append(self._row(shown, label, lifted, target, -1 if label is None else 0))
         return rows
 
@@ -282,7 +282,7 @@ class RowMaker:
             if own.any():
                 box = bounding_box(np.concatenate([box, points[own]]))
             cube = zoom_cube(box, rng)
-            target = self._target(shown.view, [k], np.linalg.inv(cube))
+            target = self.target(shown.view, [k], np.linalg.inv(cube))
             coarse = None
             if rng.random() >= self.rows.drop_coarse:
                 coarse = coarse_volume(target, self.model.flow.lift_resolution, cube[0, 0], rng)
@@ -320,7 +320,7 @@ class RowMaker:
         known = seen if rng.random() >= self.rows.drop_lift else None
         return lifted_grid(known, shown.estimated, label, scene_from_cube, coarse, self.model)
 
-    def _target(
+    def target(
         self,
         view: View,
         kept: list[int],
