@@ -29,8 +29,9 @@ FLAT = 1.001  # farthest over nearest; a map of less tells nothing
 COARSE = 160  # pixels of the longer side, when outlines and steps of depth are compared
 ASIDE = 14  # of these that masks are moved, to know what chance gives
 CHANCE = 0.2  # share of misplaced outlines at which a depth map has a step, which says how large
-LEAST_SHARE = 1 / 3  # of the outlines in place
-FEW_STEPS = 60  # fewer known ones tell nothing
+LARGE_STEP = 0.05  # is one, also where crowded objects have larger ones by chance
+LEAST_SHARE = 0.28  # of the outlines in place
+FEW_STEPS = 100  # fewer known ones tell nothing
 FLATNESS = 0.001  # mean step elsewhere, below which there are none
 APART = 2  # pixels between an outline and where depth is compared
 POINTS_REMEDY = "expected x right, y down, z forward, one point for each pixel"
@@ -393,7 +394,7 @@ def check_outlines(depth: np.ndarray, labels: np.ndarray, name: str) -> None:
     elsewhere = np.concatenate([outline_steps(coarse, other) for other in _misplaced(own)])
     if min(len(here), len(elsewhere)) < FEW_STEPS or elsewhere.mean() < FLATNESS:
         return
-    step = max(np.quantile(elsewhere, 1 - CHANCE), FLATNESS)
+    step = np.clip(np.quantile(elsewhere, 1 - CHANCE), FLATNESS, LARGE_STEP)
     share = (here > 0.99 * step).mean()  # all steps may be equally large
     if share < LEAST_SHARE:
         raise InputError(
