@@ -16,6 +16,7 @@ from maquette.stages import fuse
 from maquette.stages.closeup import closeup
 from maquette.stages.fuse import RESOLUTION, Witness, fused_field
 from maquette.stages.thin import thin_parts
+from maquette.stages.turned import PlacedBody, TurnedBody
 from tests.stages.balls import RADIUS, perceived_ball
 
 SIZE = 256
@@ -156,3 +157,17 @@ def test_nothing_lies_below_a_floor():
     below = fuse._below_floor(0.1, cube)[0, :, 0]
     assert below.shape == (RESOLUTION,) and (np.diff(below) <= 0).all()
     assert (below[: RESOLUTION // 2] > 0).all() and (below[RESOLUTION // 2 :] < 0).all()
+
+
+def test_a_body_of_revolution_takes_the_place_of_what_was_generated(seen):
+    heights = np.linspace(-RADIUS, RADIUS, 65) / 2  # of a ball two units away
+    radii = np.sqrt((RADIUS / 2) ** 2 - heights**2)
+    ball_of_revolution = TurnedBody(np.array([0.0, -1.0]), heights, radii, np.eye(3))
+    placed = PlacedBody.at(ball_of_revolution, seen.camera.position, 2.0)
+    found = fused_field(
+        torch.ones(64, 64, 64), dataclasses.replace(seen, turned={1: placed}), 1, np.eye(4)
+    )
+    assert iou(found.field < 0, inside_ball()) > 0.95
+    (mirror,) = found.mirrors
+    behind = mirror.reflect(np.array([[0.0, 0.1, 0.25]]))
+    assert behind[0] == pytest.approx([0.0, 0.1, -0.25], abs=0.01)

@@ -43,6 +43,13 @@ class DepthPicture:
         """(S, S, 3) float64 visible surface in the scene frame."""
         return lift(letterboxed_camera(self.camera, self.picture), self.depth)
 
+    def at(self, pixels: np.ndarray) -> np.ndarray:
+        """(N,) depth at pixels (N, 2) of the photo."""
+        left, top = self.picture.offset
+        places = (pixels * self.picture.scale + (left, top)).astype(int)
+        columns, rows = places.clip(0, len(self.depth) - 1).T
+        return self.depth[rows, columns]
+
 
 def shown_labels(picture: Picture) -> list[int]:
     """The labels that have a pixel, ascending."""

@@ -36,6 +36,7 @@ from maquette.stages.join import joined
 from maquette.stages.mirror import MirrorPlane, VisibleMatter, mirrored_field
 from maquette.stages.perceive import Perception
 from maquette.stages.thin import ThinParts, thin_parts
+from maquette.stages.turned import PlacedBody
 from maquette.types import Camera
 
 RESOLUTION = 128  # cells of a fused field along each side
@@ -185,7 +186,12 @@ def fused_field(
     if measured:  # what is estimated leans, and bodies that follow it get thick
         cube_from_scene = np.linalg.inv(scene_from_cube)
         reached = transform_points(cube_from_scene, witness.surface(REACHED))
-    field, shown = _held_to_photo(bent(generated, reached, RESOLUTION), witness)
+    body = perception.turned.get(label)
+    if body is None:
+        fine = bent(generated, reached, RESOLUTION)
+    else:
+        fine = _turned_field(body, scene_from_cube)
+    field, shown = _held_to_photo(fine, witness)
     planes: tuple[MirrorPlane, ...] = ()
     if measured:
         field, shown, planes = _with_mirrors(field, shown, witness)
@@ -193,7 +199,17 @@ def fused_field(
         field = np.maximum(field, _below_floor(perception.floors[label], scene_from_cube))
     field = _without_hidden_islands(field, shown)
     field = joined(field, lambda cells: ~witness.covers_others(_position(cells)))
-    return Fused(field, tuple(plane.moved(scene_from_cube) for plane in planes))
+    mirrors = tuple(plane.moved(scene_from_cube) for plane in planes)
+    return Fused(field, mirrors if body is None else (body.facing(perception.camera.position),))
+
+
+def _turned_field(body: PlacedBody, scene_from_cube: np.ndarray) -> Tensor:
+    """(RESOLUTION,) * 3 field of a body of revolution in a cube."""
+    cells = cell_centres(RESOLUTION).numpy().reshape(-1, 3).astype(np.float64)
+    truncations = float(scene_from_cube[0, 0]) * TRUNCATION
+    away = body.distance(transform_points(scene_from_cube, cells)) / truncations
+    field = away.clip(-1, 1).astype(np.float32).reshape((RESOLUTION,) * 3)
+    return torch.from_numpy(field)
 
 
 def _witness(perception: Perception, label: int, scene_from_cube: np.ndarray) -> Witness:

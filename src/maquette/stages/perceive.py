@@ -46,7 +46,9 @@ from maquette.stages.frame import (
 )
 from maquette.stages.lines import seen_by_lines
 from maquette.stages.measured import Measured, floors, put_in
+from maquette.stages.profile import found_bodies
 from maquette.stages.support import find_supports, likely_supports
+from maquette.stages.turned import Bodies, PlacedBody, placed_bodies, with_surfaces
 from maquette.types import Camera, SceneInput, Support
 
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
@@ -73,6 +75,13 @@ class Perception:
     supports: Mapping[int, Support] = field(default_factory=dict)  # by label
     # label -> height below which nothing of it lies; empty without a measured depth
     floors: Mapping[int, float] = field(default_factory=dict)
+    # label -> body of revolution, where depth is estimated
+    turned: Mapping[int, PlacedBody] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> DepthPicture:
+        """Camera and depth map."""
+        return DepthPicture(self.camera, self.picture, self.depth)
 
     @property
     def photo(self) -> np.ndarray:
@@ -127,8 +136,10 @@ class Perception:
 
     def visible_box(self, label: int, trim: float = 0.02) -> np.ndarray | None:
         """(2, 3) box of an instance's visible surface without its most extreme points; None when no
-        pixel is left.
+        pixel is left. Of a body of revolution, of all of it.
         """
+        if label in self.turned:
+            return self.turned[label].box
         points = self.points[self.picture.labels == label]
         if len(points) == 0:
             return None
@@ -167,12 +178,18 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
     if given.geometry is not None:
         known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
     is_measured = known.fine is not None  # such surfaces are where they are
+    turned: Bodies = {}
+    if not is_measured:
+        turned = found_bodies(known.seen, given.image, labels)
+        known = replace(known, seen=with_surfaces(known.seen, turned))
     boxed = known.seen if is_measured else into_boxes(known.seen, known.boxes)
     supports = find_supports(boxed, known.boxes)
     if not is_measured:
         known = replace(known, seen=in_contact(known.seen, boxed, supports))
     likely = likely_supports(boxed, known.boxes, supports)
-    return replace(_in_scene_frame(known, given, labels, supports), supports=likely)
+    perception = _in_scene_frame(known, given, labels, supports)
+    placed = placed_bodies(perception.seen, turned)
+    return replace(perception, supports=likely, turned=placed)
 
 
 def _with_camera(estimate: _Estimate, given: SceneInput, labels: np.ndarray) -> _Estimate:

@@ -1,0 +1,165 @@
+"""The outline of one object in a window of the photo, along rays in level axes.
+
+In the flow: masks, camera and estimated depth (``perceive``) -> what is the object, what is
+background, and what may hide some of it -> its profile (``profile``). Shapes: N rays or points, P
+pixels of a window's side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import cv2
+import numpy as np
+from scipy import ndimage, stats
+from scipy.spatial.transform import Rotation
+
+from maquette.geometry.cameras import moved
+from maquette.geometry.transforms import similarity
+from maquette.masks.labels import labels_in
+from maquette.models.conditioning import cut_window
+from maquette.photos.pixels import nearest_inside
+from maquette.stages.frame import DepthPicture
+from maquette.stages.turned import level_rays
+from maquette.types import Camera
+
+MARGIN = 1.25  # of the window around the mask's box
+EVERY = 6  # pixels of the background, away from the outline
+LEAST_OUTLINE = 20  # pixels of the object and of background along it, that tell something
+LEAST_ROWS = 8  # of a mask whose middles tell an axis
+MOST_LEAN = np.cos(np.deg2rad(12.0))
+AROUND = np.ones((3, 3), np.uint8)  # a pixel
+UP = np.array([0.0, 1.0, 0.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """One object of a photo in a window, seen along rays in level axes."""
+
+    own: np.ndarray  # (P, P) bool
+    unknown: np.ndarray  # (P, P) bool: of objects that may hide it, or outside of the photo
+    depth: np.ndarray  # (P, P) as estimated
+    pixels: np.ndarray  # (P * P, 2) of the photo
+    rays: np.ndarray  # (P * P, 3) whose z-depth is 1
+    camera: Camera
+
+    @classmethod
+    def of(
+        cls,
+        seen: DepthPicture,
+        photo: np.ndarray,
+        labels: np.ndarray,
+        label: int,
+        size: int,
+    ) -> Outline:
+        """Of an object of a photo (H, W, 3) with labels (H, W), in the window around it, of
+        ``size`` pixels a side.
+        """
+        cut = cut_window(photo, labels, label, size, MARGIN)
+        left, top, side = cut.window
+        steps = (np.arange(size) + 0.5) * side / size
+        grid = np.meshgrid(left + steps, top + steps)
+        pixels = np.stack(grid, axis=-1).reshape(-1, 2)
+        own = (cut.labels == label) & cut.inside
+        depth = seen.at(pixels).reshape(own.shape)
+        holes = ndimage.binary_fill_holes(own)  # a label on a lid: the outline is around it
+        hides = _may_hide(own, cut.labels, depth)
+        unknown = ~own & (hides | holes | ~cut.inside)
+        return cls(own, unknown, depth, pixels, level_rays(seen.camera, pixels), seen.camera)
+
+    @cached_property
+    def _grown(self) -> np.ndarray:
+        """(P, P) bool the object and the pixels around it."""
+        return cv2.dilate(self.own.astype(np.uint8), AROUND) > 0
+
+    @cached_property
+    def background(self) -> np.ndarray:
+        """(N, 3) rays of the background: all along the outline, few elsewhere."""
+        few = np.zeros_like(self.own)
+        few[::EVERY, ::EVERY] = True
+        shown = (self._grown | few) & ~self.own & ~self.unknown
+        return self.rays[shown.reshape(-1)]
+
+    @property
+    def step(self) -> float:
+        """Of its pixels, in the photo's."""
+        return float(self.pixels[1, 0] - self.pixels[0, 0])
+
+    @property
+    def tells(self) -> bool:
+        """Whether there is enough of it."""
+        return min(int(self.own.sum()), len(self.background)) >= LEAST_OUTLINE
+
+    @cached_property
+    def inner_rays(self) -> np.ndarray:
+        """(N, 3) of the object's pixels, without those along its outline."""
+        eroded = cv2.erode(self.own.astype(np.uint8), AROUND) > 0
+        return self.rays[(eroded if eroded.any() else self.own).reshape(-1)]
+
+    @cached_property
+    def outer_rays(self) -> np.ndarray:
+        """(N, 3) of the background, without those along the outline."""
+        return self.rays[~(self._grown | self.unknown).reshape(-1)]
+
+    def leaning(self, own_from_level: np.ndarray) -> Outline:
+        """The same along rays in axes that are turned against the level ones."""
+        camera = moved(self.camera, similarity(1.0, own_from_level))
+        return replace(self, camera=camera, rays=self.rays @ own_from_level.T)
+
+    def lean(self) -> np.ndarray:
+        """(3, 3) rotation that makes the axis upright on which the middles of the mask's rows lie;
+        the identity where there is none, or it leans by more than MOST_LEAN.
+        """
+        rows, middles = self._middles()
+        if len(rows) < LEAST_ROWS:
+            return np.eye(3)
+        line = stats.theilslopes(middles, rows)
+        ends = rows[[0, -1]]
+        columns = line.intercept + line.slope * ends
+        places = self.pixels[0] + self.step * np.column_stack([columns, ends])
+        across = np.cross(*level_rays(self.camera, places))
+        across /= np.linalg.norm(across)
+        axis = UP - across[1] * across
+        axis /= np.linalg.norm(axis)
+        if axis[1] < MOST_LEAN:
+            return np.eye(3)
+        turn, _ = Rotation.align_vectors(UP[None], axis[None])
+        return turn.as_matrix()
+
+    def _middles(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows whose both ends are seen, and the columns of their middles, (N,) each."""
+        columns = np.arange(len(self.own))
+        first = np.where(self.own, columns, len(columns)).min(1)
+        last = np.where(self.own, columns, -1).max(1)
+        beside = np.pad(self.unknown, 1)[1:-1]
+        row = np.arange(len(self.own))
+        is_cut = beside[row, np.minimum(first, last)] | beside[row, last + 2]
+        rows = np.flatnonzero((last >= 0) & ~is_cut)
+        return rows, 0.5 * (first + last)[rows]
+
+    def holds(self, points: np.ndarray) -> np.ndarray:
+        """(N,) bool: whether points (N, 3) may be of the object, by the picture."""
+        seen = points @ self.camera.rotation @ self.camera.intrinsics.T
+        corner = self.pixels[0] - 0.5 * self.step
+        pixels = seen[:, :2] / seen[:, 2:]
+        at = np.floor((pixels - corner) / self.step).astype(int)
+        inside = ((at >= 0) & (at < len(self.own))).all(1)
+        columns, rows = at.clip(0, len(self.own) - 1).T
+        return inside & (self.own | self.unknown)[rows, columns]
+
+
+def _may_hide(own: np.ndarray, labels: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """(P, P) bool: other objects, less those that are farther away along their common border, as
+    what it stands on is, and what it stands before.
+    """
+    hides = (labels > 0) & ~own
+    if not own.any():
+        return hides
+    border = hides & (cv2.dilate(own.astype(np.uint8), AROUND) > 0)
+    nearest = tuple(axis[border] for axis in nearest_inside(own))
+    farther = depth[border] > depth[nearest]
+    for label in labels_in(labels[border]):
+        if farther[labels[border] == label].mean() > 0.5:
+            hides &= labels != label
+    return hides

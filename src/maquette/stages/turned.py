@@ -1,0 +1,160 @@
+"""Bodies of revolution: the solid, its surface in a depth map, and its place in the scene.
+
+In the flow: what ``profile`` finds in a photo -> the depth of its visible surface (``perceive``),
+and later what is behind it (``fuse``). Shapes: N rays or points, M heights of a profile. Level axes
+are those of the scene (Y up); the eye is their origin, and a body's axis is at distance 1 from it,
+for how far away a thing is, no outline tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from maquette.geometry.boxes import bounding_box
+from maquette.geometry.transforms import scale_of, similarity, transform_points
+from maquette.models.conditioning import letterboxed_camera
+from maquette.stages.frame import DepthPicture
+from maquette.stages.mirror import MirrorPlane
+from maquette.types import Camera
+
+STEPS = 48  # along a ray, for the first place inside
+ROUND = 16  # points of a rim
+
+
+@dataclass(frozen=True, eq=False)
+class TurnedBody:
+    """A solid between two discs about an axis at distance 1 from the eye, which is upright in the
+    body's own axes.
+    """
+
+    axis: np.ndarray  # (2,) x and z
+    heights: np.ndarray  # (M,) ascending
+    radii: np.ndarray  # (M,)
+    own_from_level: np.ndarray  # (3, 3) rotation by which it leans
+
+    @property
+    def slimness(self) -> float:
+        """Height over width."""
+        return float(np.ptp(self.heights) / max(2 * self.radii.max(), 1e-12))
+
+    @cached_property
+    def _steepness(self) -> np.ndarray:
+        """(M,) distance from the surface over that along the radius."""
+        if len(self.heights) < 2:
+            return np.ones(len(self.heights))
+        return 1.0 / np.hypot(1.0, np.gradient(self.radii, self.heights))
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """(N,) about how far points (N, 3) in its own axes are outside of it; negative inside."""
+        height = points[:, 1]
+        radius = np.linalg.norm(points[:, [0, 2]] - self.axis, axis=1)
+        off = radius - np.interp(height, self.heights, self.radii)
+        aside = off * np.interp(height, self.heights, self._steepness)
+        beyond = np.maximum(self.heights[0] - height, height - self.heights[-1])
+        return np.maximum(aside, beyond)
+
+    def first_met(self, rays: np.ndarray) -> np.ndarray:
+        """(N,) multiples of level rays (N, 3) at which they enter; inf where they do not."""
+        rays = rays @ self.own_from_level.T
+        level = np.maximum(np.hypot(rays[:, 0], rays[:, 2]), 1e-9)
+        reach = 1.01 * self.radii.max()
+        steps = np.linspace(1.0 - reach, 1.0 + reach, STEPS)
+        at = steps / level[:, None]
+        places = at[..., None] * rays[:, None]
+        off = self.distance(places.reshape(-1, 3)).reshape(at.shape)
+        first = (off < 0).argmax(1)[:, None]
+        both = np.concatenate([first, np.maximum(first - 1, 0)], axis=1)
+        here, there = np.take_along_axis(off, both, 1).T
+        near, nearer = np.take_along_axis(at, both, 1).T
+        share = np.clip(here / np.minimum(here - there, -1e-12), 0.0, 1.0)
+        return np.where(here < 0, near + share * (nearer - near), np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedBody:
+    """A body of revolution in the scene."""
+
+    body: TurnedBody
+    body_from_scene: np.ndarray  # (4, 4) similarity
+
+    @classmethod
+    def at(cls, body: TurnedBody, eye: np.ndarray, distance: float) -> PlacedBody:
+        """A body whose axis is as far away from the eye (3,)."""
+        turn = body.own_from_level
+        return cls(body, similarity(1 / distance, turn, -turn @ eye / distance))
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """(N,) about how far points (N, 3) of the scene are outside of it."""
+        own = transform_points(self.body_from_scene, points)
+        return self.body.distance(own) / scale_of(self.body_from_scene)
+
+    @property
+    def box(self) -> np.ndarray:
+        """(2, 3) around it."""
+        body = self.body
+        turns = np.linspace(0.0, 2 * np.pi, ROUND, endpoint=False)
+        x = body.axis[0] + body.radii[:, None] * np.cos(turns)
+        z = body.axis[1] + body.radii[:, None] * np.sin(turns)
+        y = np.broadcast_to(body.heights[:, None], x.shape)
+        rims = np.stack([x, y, z], axis=-1).reshape(-1, 3)
+        return bounding_box(transform_points(np.linalg.inv(self.body_from_scene), rims))
+
+    def facing(self, eye: np.ndarray) -> MirrorPlane:
+        """The upright plane through its middle, across the line of sight from the eye (3,)."""
+        middle = self.box.mean(0)[[0, 2]]
+        away = eye[[0, 2]] - middle
+        normal = away / np.linalg.norm(away)
+        return MirrorPlane(float(np.arctan2(normal[1], normal[0])), float(normal @ middle))
+
+
+Bodies = Mapping[int, TurnedBody]  # by label
+
+
+def with_surfaces(seen: DepthPicture, bodies: Bodies) -> DepthPicture:
+    """The depth map with the surfaces of bodies, each about as far away as it was."""
+    depth = seen.depth.copy()
+    for label, body in bodies.items():
+        rows, columns, made = _pixels_of(seen, label, body)
+        depth[rows, columns] = distance_of(seen, label, body) * made
+    return replace(seen, depth=depth)
+
+
+def distance_of(seen: DepthPicture, label: int, body: TurnedBody) -> float:
+    """What brings a body about the eye to where the depth map has it; 1 where none of it is."""
+    rows, columns, made = _pixels_of(seen, label, body)
+    if len(rows) == 0:
+        return 1.0
+    farther = np.log(seen.depth[rows, columns]) - np.log(made)
+    return float(np.exp(np.median(farther)))
+
+
+def _pixels_of(
+    seen: DepthPicture, label: int, body: TurnedBody
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and columns of the letterboxed picture that show an object, where they also show the
+    body about the eye, and the z-depth of that.
+    """
+    rows, columns = np.nonzero(seen.picture.labels == label)
+    square = letterboxed_camera(seen.camera, seen.picture)
+    made = body.first_met(level_rays(square, np.column_stack([columns, rows]) + 0.5))
+    met = np.isfinite(made)
+    return rows[met], columns[met], made[met]
+
+
+def placed_bodies(seen: DepthPicture, bodies: Bodies) -> dict[int, PlacedBody]:
+    """Bodies where the depth map has them, by label."""
+    eye = seen.camera.position
+    return {
+        label: PlacedBody.at(body, eye, distance_of(seen, label, body))
+        for label, body in bodies.items()
+    }
+
+
+def level_rays(camera: Camera, pixels: np.ndarray) -> np.ndarray:
+    """(N, 3) rays of pixels (N, 2) in level axes, whose z-depth is 1."""
+    homogeneous = np.column_stack([pixels, np.ones(len(pixels))])
+    return homogeneous @ np.linalg.inv(camera.intrinsics).T @ camera.rotation.T
