@@ -55,7 +55,7 @@ __all__ = ["METHODS", "PUBLISHED", "Options", "choose_device", "generate", "imag
 IMAGINED_CAMERA = np.array([0.45, 0.2, 0.0, 0.0, 0.2])
 IMAGINED_SIZE = 512  # pixels
 PROPOSED = "no masks were given: the objects were found without them"
-REUSED = ("texture", "triangles")  # options of a scene, to make an object of it anew
+REUSED = ("texture", "triangles", "revolve")  # options of a scene, to make an object of it anew
 
 
 def generate(
@@ -110,7 +110,7 @@ def generate(
         with clock.stage("perceive"):
             progress("perceive", 0.0)
             given = _seen_by(network, geometry, given)
-            perception = perceive(geometry, given)
+            perception = perceive(geometry, given, chosen.revolve and chosen.fit)
         attempts = [
             attempted(method, perception, replace(chosen, seed=seed), clock, callbacks)
             for seed in range(chosen.seed, chosen.seed + chosen.samples)
@@ -263,7 +263,7 @@ def regenerate(
     (geometry,) = loaded.models((PERCEPTION,), target)
     way = chosen.chosen.open(loaded, target, Workload(1))
     with torch.inference_mode():
-        perception = perceive(geometry, scene.input)
+        perception = perceive(geometry, scene.input, chosen.revolve and chosen.fit)
         anew = way.remake(perception, label, old.state, chosen.wishes)
     made = instance_of(anew, perception, chosen.finish)
     if isinstance(made, Failure):

@@ -72,6 +72,7 @@ GENERATED = (
     "guidance",
     "fov",
     "settle",
+    "revolve",
     "precision",
     "prompt",
     "iterations",

@@ -174,6 +174,11 @@ class SceneOptions:
         help="let the objects come to rest, as `maquette settle` does "
         "(needs `pip install 'maquette[sim]'`; off by default)",
     )
+    revolve: bool = option(
+        True,
+        help="bottles, cups, bowls and the like get the shape of a body of revolution, where their "
+        "outline tells that they are one (on by default)",
+    )
     precision: str = option(
         "auto", choices=PRECISIONS, help="of the networks (default: auto, fp32 on the processor)"
     )

@@ -25,6 +25,8 @@ from maquette.stages.turned import level_rays
 from maquette.types import Camera
 
 MARGIN = 1.25  # of the window around the mask's box
+THIN = 0.045  # of the window's side
+LEAST_THICK = 0.7  # of a mask's pixels, without what is thin
 EVERY = 6  # pixels of the background, away from the outline
 LEAST_OUTLINE = 20  # pixels of the object and of background along it, that tell something
 LEAST_ROWS = 8  # of a mask whose middles tell an axis
@@ -61,11 +63,12 @@ class Outline:
         steps = (np.arange(size) + 0.5) * side / size
         grid = np.meshgrid(left + steps, top + steps)
         pixels = np.stack(grid, axis=-1).reshape(-1, 2)
-        own = (cut.labels == label) & cut.inside
+        mask = (cut.labels == label) & cut.inside
+        own = _without_thin(mask)
         depth = seen.at(pixels).reshape(own.shape)
         holes = ndimage.binary_fill_holes(own)  # a label on a lid: the outline is around it
-        hides = _may_hide(own, cut.labels, depth)
-        unknown = ~own & (hides | holes | ~cut.inside)
+        hides = _may_hide(mask, cut.labels, depth)
+        unknown = ~own & (mask | hides | holes | ~cut.inside)
         return cls(own, unknown, depth, pixels, level_rays(seen.camera, pixels), seen.camera)
 
     @cached_property
@@ -147,6 +150,17 @@ class Outline:
         inside = ((at >= 0) & (at < len(self.own))).all(1)
         columns, rows = at.clip(0, len(self.own) - 1).T
         return inside & (self.own | self.unknown)[rows, columns]
+
+
+def _without_thin(mask: np.ndarray) -> np.ndarray:
+    """A mask (P, P) bool without poles and wires, which have a way of their own (thin.py); as it is
+    where little would be left.
+    """
+    across = int(THIN * len(mask)) | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc)
+    thick = mask & (cv2.dilate(opened, disc) > 0)  # with its corners
+    return thick if thick.sum() > LEAST_THICK * mask.sum() else mask
 
 
 def _may_hide(own: np.ndarray, labels: np.ndarray, depth: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import DepthView
 from maquette.masks.labels import labels_in, painted
@@ -135,23 +136,25 @@ class Perception:
         return transform_points(np.linalg.inv(scene_from_cube), seen).astype(np.float32)
 
     def visible_box(self, label: int, trim: float = 0.02) -> np.ndarray | None:
-        """(2, 3) box of an instance's visible surface without its most extreme points; None when no
-        pixel is left. Of a body of revolution, of all of it.
+        """(2, 3) box of an instance's visible surface without its most extreme points, and of the
+        body of revolution that it is; None when no pixel is left.
         """
-        if label in self.turned:
-            return self.turned[label].box
         points = self.points[self.picture.labels == label]
         if len(points) == 0:
             return None
-        return np.stack([np.quantile(points, q, axis=0) for q in (trim, 1 - trim)])
+        box = np.stack([np.quantile(points, q, axis=0) for q in (trim, 1 - trim)])
+        if label not in self.turned:
+            return box
+        return bounding_box(np.concatenate([box, self.turned[label].box]))
 
 
 @torch.no_grad()
-def perceive(net: GeometryNet, given: SceneInput) -> Perception:
+def perceive(net: GeometryNet, given: SceneInput, revolve: bool = True) -> Perception:
     """Estimate depth and camera of a photo with GeometryNet (on its own device) and fix the scene
     frame by the visible surfaces.
 
-    A focal length that the input tells is used as it is.
+    A focal length that the input tells is used as it is. ``revolve``: objects whose outline is that
+    of a body of revolution are taken for one, unless depth is given.
 
     InputError when the objects are so small that the lifted picture shows none of them.
     """
@@ -179,7 +182,7 @@ def perceive(net: GeometryNet, given: SceneInput) -> Perception:
         known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
     is_measured = known.fine is not None  # such surfaces are where they are
     turned: Bodies = {}
-    if not is_measured:
+    if revolve and not is_measured:
         turned = found_bodies(known.seen, given.image, labels)
         known = replace(known, seen=with_surfaces(known.seen, turned))
     boxed = known.seen if is_measured else into_boxes(known.seen, known.boxes)
