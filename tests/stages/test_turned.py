@@ -15,7 +15,7 @@ from maquette.stages.turned import (
     placed_bodies,
     with_surfaces,
 )
-from tests.stages.vases import EYE, PHOTO, VASE, photographed, vase
+from tests.stages.vases import CUP, EYE, PHOTO, VASE, photographed, vase
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +73,19 @@ def test_the_mirror_faces_the_eye():
     axis = EYE[[0, 2]] + 1.5 * np.array([0.0, -1.0])
     image = plane.reflect(np.array([[axis[0], 0.0, axis[1] + 0.1]]))
     assert image[0] == pytest.approx([axis[0], 0.0, axis[1] - 0.1], abs=1e-9)
+
+
+def test_the_inside_of_a_vessel_stays():
+    cup = vase(profile=CUP)
+    seen, labels = photographed(cup)
+    bodies = found_bodies(seen, PHOTO, labels)
+    own = seen.picture.labels == 1
+    shown = with_surfaces(seen, bodies).depth[own]
+    assert np.abs(shown / seen.depth[own] - 1).mean() < 0.006
+    lid = trimesh.creation.cylinder(0.15, 0.002, sections=96)
+    lid.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
+    closed, labels = photographed(
+        trimesh.util.concatenate([cup, lid.apply_translation([0, 0.2, 0])])
+    )
+    flat = with_surfaces(closed, found_bodies(closed, PHOTO, labels)).depth[own]
+    assert (shown - flat).max() > 0.1  # scene units: so deep is the cup

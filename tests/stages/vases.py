@@ -18,11 +18,13 @@ PHOTO = np.zeros((SIZE, SIZE, 3), np.uint8)
 EYE = np.array([0.1, 0.55, 1.4])
 CAMERA = Camera(intrinsics_from_fov(0.7, SIZE, SIZE), look_at(EYE, np.zeros(3)), SIZE, SIZE)
 # radius and height, from below
+# from the middle of its bottom over the rim to the bottom inside
+CUP = np.array([[0.0, -0.2], [0.12, -0.2], [0.15, 0.2], [0.14, 0.2], [0.11, -0.18], [0.0, -0.18]])
 VASE = np.array([[0.0, -0.2], [0.09, -0.2], [0.14, -0.05], [0.06, 0.12], [0.08, 0.2], [0.0, 0.2]])
 
 
-def vase(lean=None):
-    mesh = trimesh.creation.revolve(VASE, sections=96)  # about z
+def vase(lean=None, profile=VASE):
+    mesh = trimesh.creation.revolve(profile, sections=96)  # about z
     upright = np.eye(4)
     upright[:3, :3] = Rotation.from_euler("x", -90, degrees=True).as_matrix()
     return mesh.apply_transform(upright if lean is None else lean @ upright)

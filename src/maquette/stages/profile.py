@@ -27,6 +27,9 @@ LEAST_PIXELS = 150  # of a mask; less of an outline tells nothing
 LEAST_RELIEF = 40  # pixels of an object and of what is made of it, whose depths are compared
 HEIGHTS = 64  # of a profile
 FEWER = 24  # while the axis is searched
+SPARSE = 5  # of so many pixels one is asked then
+LEANING = 0.6  # IoU of an upright body, of what may be one that leans
+HOPELESS = 0.8  # IoU near the axis, of what will not become a body by a finer search
 BEYOND = 0.02  # of the mask's span, so far beyond it heights are asked
 AXES = np.linspace(-0.15, 0.15, 9)  # of the mask's width from its middle
 NEARBY = np.array([0.0, -0.5, 0.5])  # pixels of the window, for a second look
@@ -139,7 +142,7 @@ def fitted(outline: Outline) -> Fitted:
     if upright.iou >= OF_FEW_PIXELS:
         return upright
     lean = outline.lean()
-    if np.allclose(lean, np.eye(3)):
+    if upright.iou < LEANING or np.allclose(lean, np.eye(3)):
         return upright
     return max(upright, _best_about(outline, lean), key=_iou)
 
@@ -160,6 +163,8 @@ def _best_about(outline: Outline, own_from_level: np.ndarray) -> Fitted:
     wide = columns[-1] + 1 - columns[0]
     middle = 0.5 * (columns[-1] + 1 + columns[0])
     tried = [_about(outline, column, FEWER) for column in (middle + AXES * wide).tolist()]
+    if max(map(_iou, tried)) < HOPELESS:
+        return max(tried, key=_iou)
     step = float(AXES[1] - AXES[0]) * wide
     for _ in range(HALVINGS):
         step /= 2
@@ -177,8 +182,9 @@ def _about(outline: Outline, column: float, count: int) -> Fitted:
     """The upright body of ``count`` heights about the axis behind a column of the window."""
     axis, heights = _levels(outline, column, count)
     radii = _radii(outline, axis, heights)
-    inner = from_axis(outline.inner_rays, heights, axis)
-    outer = from_axis(outline.outer_rays, heights, axis)
+    every = 1 if count == HEIGHTS else SPARSE
+    inner = from_axis(outline.inner_rays[::every], heights, axis)
+    outer = from_axis(outline.outer_rays[::every], heights, axis)
     # no wider than what is seen of it, where other objects leave more room
     reached = np.where(inner <= radii, inner, 0.0).max(0)
     radii = np.minimum(radii, REACHED * reached)
