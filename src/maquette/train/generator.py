@@ -50,15 +50,21 @@ def guess_loss(guess: Tensor, target: Tensor) -> Tensor:
 
     guess: (B, 4, G, G, G); target: (B, 4, R, R, R), averaged down to the guess's grid.
     """
-    each = (1, 2, 3, 4)  # everything of a volume
-    truth = F.adaptive_avg_pool3d(target, guess.shape[-1])
-    error = (guess - truth).abs()
-    near = (truth[:, :1].abs() < 0.95).float()
-    count = near.sum(each) + 1
-    distance_error = error[:, :1]
-    shape = distance_error.mean(each) + (near * distance_error).sum(each) / count
-    colour = (near * error[:, 1:]).sum(each) / (3 * count)
-    return (shape + 0.3 * colour).mean()
+    truth = target
+    if guess.shape != target.shape:
+        truth = F.adaptive_avg_pool3d(target, guess.shape[-1])
+    guess, truth = guess.flatten(2), truth.flatten(2)
+    error = (guess[:, 0] - truth[:, 0]).abs()
+    near = truth[:, 0].abs() < 0.95
+    count = near.sum(1) + 1
+    # A tenth of the cells: picking them is dearer to write and several times cheaper than passes
+    # over all colours of all cells.
+    rows, cells = near.nonzero(as_tuple=True)
+    guessed, true = (volume.transpose(1, 2)[rows, cells, 1:] for volume in (guess, truth))
+    hue = (guessed - true).abs().sum(1)
+    at_surface = error[rows, cells] + 0.1 * hue
+    shape = error.mean(1) + error.new_zeros(len(error)).index_add(0, rows, at_surface) / count
+    return shape.mean()
 
 
 def occupancy_iou(vae: VolumeVAE, latents: Tensor, truth: Tensor) -> Tensor:
