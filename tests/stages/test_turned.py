@@ -69,7 +69,7 @@ def test_distances_are_those_of_a_mesh():
 
 def test_the_mirror_faces_the_eye():
     body = TurnedBody(np.array([0.0, -1.0]), VASE[1:5, 1], VASE[1:5, 0], np.eye(3))
-    plane = PlacedBody.at(body, EYE, 1.5).facing(EYE)
+    (plane,) = PlacedBody.at(body, EYE, 1.5).mirrors(EYE)
     axis = EYE[[0, 2]] + 1.5 * np.array([0.0, -1.0])
     image = plane.reflect(np.array([[axis[0], 0.0, axis[1] + 0.1]]))
     assert image[0] == pytest.approx([axis[0], 0.0, axis[1] - 0.1], abs=1e-9)

@@ -200,7 +200,7 @@ def fused_field(
     field = _without_hidden_islands(field, shown)
     field = joined(field, lambda cells: ~witness.covers_others(_position(cells)))
     mirrors = tuple(plane.moved(scene_from_cube) for plane in planes)
-    return Fused(field, mirrors if body is None else (body.facing(perception.camera.position),))
+    return Fused(field, mirrors if body is None else body.mirrors(perception.camera.position))
 
 
 def _turned_field(body: PlacedBody, scene_from_cube: np.ndarray) -> Tensor:

@@ -17,9 +17,11 @@ import numpy as np
 from scipy import ndimage
 
 from maquette.masks.labels import labels_in
+from maquette.stages import cuboid
+from maquette.stages.cuboid import Cuboid, fitted_box
 from maquette.stages.frame import BACKGROUND_DEPTH, DepthPicture
 from maquette.stages.outline import Outline
-from maquette.stages.turned import Bodies, TurnedBody, level_rays
+from maquette.stages.turned import Bodies, Solid, TurnedBody, level_rays
 
 WINDOW = 96  # pixels a side, in which a body is searched
 FINE = 224  # at most, in which it is then looked at as closely as the photo shows it
@@ -91,25 +93,39 @@ def found_bodies(seen: DepthPicture, photo: np.ndarray, labels: np.ndarray) -> B
     such bodies, these limits find a third of the bodies and one other thing, a mug whose handle is
     not seen; in crowded photos of 256 pixels one in ten is another thing, mostly a prism.
     """
-    bodies = {}
+    bodies: dict[int, Solid] = {}
     for label in labels_in(labels).tolist():
         if (labels == label).sum() < LEAST_PIXELS:
             continue
         outline = Outline.of(seen, photo, labels, label, WINDOW)
         if not outline.tells:
             continue
-        fit = fitted(outline)
         size = int(np.clip(outline.step * WINDOW, WINDOW, FINE))
-        if fit.iou > SEARCHED and size > WINDOW:
-            fit = looked_at_closely(Outline.of(seen, photo, labels, label, size), fit)
-        if fit.iou < (LEAST_IOU if size > WINDOW else OF_FEW_PIXELS):
-            continue
-        body = fit.shortened().body
-        if body.slimness > LOW and not _bulges_like(body, outline):
-            continue
-        if body.slimness > LOWEST:
-            bodies[label] = body
+        finer = Outline.of(seen, photo, labels, label, size)
+        found = _turned(outline, finer) or _cuboid(finer)
+        if found is not None:
+            bodies[label] = found
     return bodies
+
+
+def _turned(outline: Outline, finer: Outline) -> TurnedBody | None:
+    """The body of revolution that an object is, if it is one; finer: the same outline."""
+    fit = fitted(outline)
+    closer = len(finer.own) > len(outline.own)
+    if fit.iou > SEARCHED and closer:
+        fit = looked_at_closely(finer, fit)
+    if fit.iou < (LEAST_IOU if closer else OF_FEW_PIXELS):
+        return None
+    body = fit.shortened().body
+    if body.slimness < LOWEST or (body.slimness > LOW and not _bulges_like(body, outline)):
+        return None
+    return body
+
+
+def _cuboid(outline: Outline) -> Cuboid | None:
+    """The box that an object is, if it is one."""
+    box, iou = fitted_box(outline)
+    return box if iou > cuboid.LEAST_IOU else None
 
 
 def _bulges_like(body: TurnedBody, outline: Outline) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -26,9 +27,46 @@ ROUND = 16  # points of a rim
 LID = 0.02  # of the height; nearer to the upper end is its lid
 LEAST_LID = 20  # pixels of one that is judged
 LEAST_SIDES = 0.1  # of a body's pixels, that tell its distance
-# Radii by which the inside of a vessel is seen below its rim. Of 27 bodies of the training library
+# Widths by which the inside of a vessel is seen below its rim. Of 27 bodies of the training library
 # whose lid shows, five are estimated to be as deep, and all five are.
-DEEP = 0.35
+DEEP = 0.175
+
+
+class Solid(Protocol):
+    """What is known of the shape of an object from its outline, about the eye."""
+
+    @property
+    def own_from_level(self) -> np.ndarray:
+        """(3, 3) rotation by which it stands."""
+        ...
+
+    @property
+    def rims(self) -> np.ndarray:
+        """(K, 3) points in its own axes, around all of it."""
+        ...
+
+    @property
+    def width(self) -> float:
+        """How wide it is."""
+        ...
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """(N,) about how far points (N, 3) in its own axes are outside of it; negative inside."""
+        ...
+
+    def first_met(self, rays: np.ndarray) -> np.ndarray:
+        """(N,) multiples of level rays (N, 3) at which they enter; inf where they do not."""
+        ...
+
+    def on_lid(self, heights: np.ndarray) -> np.ndarray:
+        """(N,) bool: whether heights (N,) of its surface are of a lid that may be missing."""
+        ...
+
+    def mirror_angles(self, towards: float) -> tuple[float, ...]:
+        """Of the normals of its upright planes of symmetry, in level axes; towards: that of the
+        direction to the eye.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +79,28 @@ class TurnedBody:
     heights: np.ndarray  # (M,) ascending
     radii: np.ndarray  # (M,)
     own_from_level: np.ndarray  # (3, 3) rotation by which it leans
+
+    @property
+    def rims(self) -> np.ndarray:
+        """(M * ROUND, 3) of its discs."""
+        turns = np.linspace(0.0, 2 * np.pi, ROUND, endpoint=False)
+        x = self.axis[0] + self.radii[:, None] * np.cos(turns)
+        z = self.axis[1] + self.radii[:, None] * np.sin(turns)
+        y = np.broadcast_to(self.heights[:, None], x.shape)
+        return np.stack([x, y, z], axis=-1).reshape(-1, 3)
+
+    @property
+    def width(self) -> float:
+        """Of its widest disc."""
+        return float(2 * self.radii.max())
+
+    def on_lid(self, heights: np.ndarray) -> np.ndarray:
+        """(N,) bool: whether heights (N,) of its surface are of the disc that closes it above."""
+        return self.heights[-1] - heights < LID * np.ptp(self.heights)
+
+    def mirror_angles(self, towards: float) -> tuple[float, ...]:
+        """Of the plane that faces the eye."""
+        return (towards,)
 
     @property
     def slimness(self) -> float:
@@ -82,13 +142,13 @@ class TurnedBody:
 
 @dataclass(frozen=True, eq=False)
 class PlacedBody:
-    """A body of revolution in the scene."""
+    """Such a solid in the scene."""
 
-    body: TurnedBody
+    body: Solid
     body_from_scene: np.ndarray  # (4, 4) similarity
 
     @classmethod
-    def at(cls, body: TurnedBody, eye: np.ndarray, distance: float) -> PlacedBody:
+    def at(cls, body: Solid, eye: np.ndarray, distance: float) -> PlacedBody:
         """A body whose axis is as far away from the eye (3,)."""
         turn = body.own_from_level
         return cls(body, similarity(1 / distance, turn, -turn @ eye / distance))
@@ -101,23 +161,21 @@ class PlacedBody:
     @property
     def box(self) -> np.ndarray:
         """(2, 3) around it."""
-        body = self.body
-        turns = np.linspace(0.0, 2 * np.pi, ROUND, endpoint=False)
-        x = body.axis[0] + body.radii[:, None] * np.cos(turns)
-        z = body.axis[1] + body.radii[:, None] * np.sin(turns)
-        y = np.broadcast_to(body.heights[:, None], x.shape)
-        rims = np.stack([x, y, z], axis=-1).reshape(-1, 3)
-        return bounding_box(transform_points(np.linalg.inv(self.body_from_scene), rims))
+        scene_from_body = np.linalg.inv(self.body_from_scene)
+        return bounding_box(transform_points(scene_from_body, self.body.rims))
 
-    def facing(self, eye: np.ndarray) -> MirrorPlane:
-        """The upright plane through its middle, across the line of sight from the eye (3,)."""
+    def mirrors(self, eye: np.ndarray) -> tuple[MirrorPlane, ...]:
+        """Its upright planes of symmetry that tell what the eye (3,) does not see."""
         middle = self.box.mean(0)[[0, 2]]
         away = eye[[0, 2]] - middle
-        normal = away / np.linalg.norm(away)
-        return MirrorPlane(float(np.arctan2(normal[1], normal[0])), float(normal @ middle))
+        towards = float(np.arctan2(away[1], away[0]))
+        planes = [MirrorPlane(angle, 0.0) for angle in self.body.mirror_angles(towards)]
+        return tuple(
+            replace(plane, offset=float(plane.normal[[0, 2]] @ middle)) for plane in planes
+        )
 
 
-Bodies = Mapping[int, TurnedBody]  # by label
+Bodies = Mapping[int, Solid]  # by label
 
 
 def with_surfaces(seen: DepthPicture, bodies: Bodies) -> DepthPicture:
@@ -147,7 +205,7 @@ class _Shown:
     on_lid: np.ndarray  # (N,) bool: on the disc that closes it above
 
     @classmethod
-    def of(cls, seen: DepthPicture, label: int, body: TurnedBody) -> _Shown:
+    def of(cls, seen: DepthPicture, label: int, body: Solid) -> _Shown:
         """Look for them."""
         rows, columns = np.nonzero(seen.picture.labels == label)
         square = letterboxed_camera(seen.camera, seen.picture)
@@ -157,8 +215,7 @@ class _Shown:
         where = rows[met], columns[met]
         made = made[met]
         height = made * (rays[met] @ body.own_from_level[1])
-        on_lid = body.heights[-1] - height < LID * np.ptp(body.heights)
-        return cls(where, made, np.log(seen.depth[where]) - np.log(made), on_lid)
+        return cls(where, made, np.log(seen.depth[where]) - np.log(made), body.on_lid(height))
 
     @property
     def distance(self) -> float:
@@ -168,13 +225,13 @@ class _Shown:
             sides = self.farther
         return float(np.exp(np.median(sides))) if len(sides) else 1.0
 
-    def is_open(self, body: TurnedBody) -> bool:
+    def is_open(self, body: Solid) -> bool:
         """Whether the depth map shows the inside of a vessel where the body has its lid."""
         deep = self.farther[self.on_lid] - np.log(self.distance)
-        return len(deep) >= LEAST_LID and float(np.median(deep)) > DEEP * body.radii.max()
+        return len(deep) >= LEAST_LID and float(np.median(deep)) > DEEP * body.width
 
 
-def distance_of(seen: DepthPicture, label: int, body: TurnedBody) -> float:
+def distance_of(seen: DepthPicture, label: int, body: Solid) -> float:
     """What brings a body about the eye to where the depth map has it; 1 where none of it is."""
     return _Shown.of(seen, label, body).distance
 

@@ -1,0 +1,175 @@
+"""Boxes: books, cartons, screens, picture frames, cabinets. Six numbers say all of an upright one,
+and its outline, of six corners, tells five of them: turn, length, width, height and place; how far
+away it is, no outline tells.
+
+In the flow: outlines of a photo's objects -> which of them are such boxes (beside ``profile``), with
+depth and hidden sides like those of bodies of revolution (``turned``). Shapes: N rays or points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from scipy.optimize import least_squares
+
+from maquette.stages.outline import Outline
+from maquette.stages.turned import level_rays
+
+DIRECTIONS = np.linspace(0.0, 2 * np.pi, 40, endpoint=False)  # in which outlines are compared
+AROUND = np.stack([np.cos(DIRECTIONS), np.sin(DIRECTIONS)])  # (2, 40)
+TURNS = np.deg2rad(np.arange(5.0, 90.0, 15.0))  # that the search begins with
+EVALUATIONS = 40  # of each
+NEAR_UNKNOWN = 5  # pixels across; an outline so near to what may hide it tells nothing
+LEAST_TOLD = 24  # directions that tell something
+# A side that the outline does not tell is about as long as the box is large, with this weight.
+PRIOR = 0.02
+LARGEST = 3.0  # absolute logarithm of a side over the size of the mask
+SHIFT = 4  # binary digits of fractions of a pixel, for OpenCV
+LEAST_IOU = 0.965  # of mask and picture of a box
+CORNERS = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Cuboid:
+    """A box whose middle is at a level distance of 1 from the eye, upright and along the axes in
+    its own axes, whose origin is the eye.
+    """
+
+    bounds: np.ndarray  # (2, 3) lowest and highest corner
+    own_from_level: np.ndarray  # (3, 3) turn about Y
+
+    @property
+    def rims(self) -> np.ndarray:
+        """(8, 3) its corners."""
+        low, high = self.bounds
+        return low + CORNERS * (high - low)
+
+    @property
+    def width(self) -> float:
+        """Of its longest side."""
+        return float(np.ptp(self.bounds, axis=0).max())
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """(N,) how far points (N, 3) in its own axes are outside of it; negative inside."""
+        beyond = np.abs(points - self.bounds.mean(0)) - 0.5 * np.ptp(self.bounds, axis=0)
+        outside = np.linalg.norm(np.maximum(beyond, 0.0), axis=1)
+        return outside + np.minimum(beyond.max(1), 0.0)
+
+    def first_met(self, rays: np.ndarray) -> np.ndarray:
+        """(N,) multiples of level rays (N, 3) at which they enter; inf where they do not."""
+        own = rays @ self.own_from_level.T
+        own = np.where(np.abs(own) < 1e-12, 1e-12, own)
+        crossings = self.bounds[:, None] / own
+        enter = crossings.min(0).max(1)
+        leave = crossings.max(0).min(1)
+        return np.where((enter <= leave) & (enter > 0), enter, np.inf)
+
+    def on_lid(self, heights: np.ndarray) -> np.ndarray:
+        """(N,) bool: nowhere; what is seen of an open box is not told apart."""
+        return np.zeros(heights.shape, bool)
+
+    def mirror_angles(self, towards: float) -> tuple[float, ...]:
+        """Of the normals of its two upright planes of symmetry, in level axes; towards: that of the
+        direction to the eye.
+        """
+        x, _, z = self.own_from_level[0]
+        turn = float(np.arctan2(z, x))
+        return (turn, turn + np.pi / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Boxes against an outline. Their numbers: turn, logarithms of width, depth and height over the
+    mask's size, places aside and of the lower end over it.
+    """
+
+    outline: Outline
+    reached: np.ndarray  # (40,) how far the mask reaches in each direction, in window pixels
+    told: np.ndarray  # (40,) bool: where that is its own end
+
+    @classmethod
+    def of(cls, outline: Outline) -> _Fit:
+        """How far the mask reaches, and where something else may go on before it."""
+        rows, columns = np.nonzero(outline.own)
+        places = np.column_stack([columns, rows]) + 0.5
+        along = places @ AROUND
+        ends = along.argmax(0)
+        disc = np.ones((NEAR_UNKNOWN, NEAR_UNKNOWN), np.uint8)
+        near = cv2.dilate(outline.unknown.astype(np.uint8), disc) > 0
+        told = ~near[rows[ends], columns[ends]]
+        return cls(outline, along.max(0) + 0.5, told)
+
+    @property
+    def size(self) -> float:
+        """Longer side of the mask in window pixels."""
+        rows, columns = np.nonzero(self.outline.own)
+        return float(max(np.ptp(rows), np.ptp(columns)) + 1)
+
+    @cached_property
+    def middle(self) -> np.ndarray:
+        """(3,) point behind the middle of the mask at a level distance of 1."""
+        rows, columns = np.nonzero(self.outline.own)
+        place = 0.5 * np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
+        place += [columns.min(), rows.min()]
+        corner = self.outline.pixels[0] - 0.5 * self.outline.step
+        (ray,) = level_rays(self.outline.camera, corner + self.outline.step * place[None])
+        return ray / np.hypot(ray[0], ray[2])
+
+    @property
+    def unit(self) -> float:
+        """The mask's size at the middle, in distances."""
+        away = np.linalg.norm(self.middle)
+        return self.size * self.outline.step / float(self.outline.camera.focal) * float(away)
+
+    def box(self, numbers: np.ndarray) -> Cuboid:
+        """Of six numbers."""
+        turn = float(numbers[0])
+        c, s = np.cos(turn), np.sin(turn)
+        own_from_level = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+        sides = np.exp(np.clip(numbers[[1, 3, 2]], -LARGEST, LARGEST)) * self.unit
+        x, y, z = self.middle
+        aside, low = numbers[4:] * self.unit
+        middle = own_from_level @ [x - aside * z, y + low + 0.5 * sides[1], z + aside * x]
+        return Cuboid(np.stack([middle - 0.5 * sides, middle + 0.5 * sides]), own_from_level)
+
+    def picture(self, box: Cuboid) -> np.ndarray:
+        """(8, 2) its corners in window pixels."""
+        camera = self.outline.camera
+        level = box.rims @ box.own_from_level
+        seen = level @ camera.rotation @ camera.intrinsics.T
+        pixels = seen[:, :2] / np.maximum(seen[:, 2:], 1e-6)
+        corner = self.outline.pixels[0] - 0.5 * self.outline.step
+        return (pixels - corner) / self.outline.step
+
+    def errors(self, numbers: np.ndarray) -> np.ndarray:
+        """In shares of the mask's size, and the prior."""
+        off = (self.picture(self.box(numbers)) @ AROUND).max(0) - self.reached
+        return np.concatenate([off * self.told / self.size, PRIOR * (numbers[1:4] + 0.5)])
+
+    def iou(self, box: Cuboid) -> float:
+        """Of mask and picture, where they are known."""
+        drawn = np.zeros(self.outline.own.shape, np.uint8)
+        corners = np.clip(self.picture(box), -1e4, 1e4) * 2**SHIFT - 2 ** (SHIFT - 1)
+        hull = cv2.convexHull(np.round(corners).astype(np.int32))
+        cv2.fillConvexPoly(drawn, hull, 1, shift=SHIFT)
+        both = (drawn > 0) & self.outline.own
+        either = ((drawn > 0) | self.outline.own) & ~self.outline.unknown
+        return float(both.sum() / max(either.sum(), 1))
+
+
+def fitted_box(outline: Outline) -> tuple[Cuboid, float]:
+    """The upright box whose picture reaches as far as the mask in all directions, and the IoU of
+    both; an IoU of 0 where too little of the outline is seen.
+    """
+    fit = _Fit.of(outline)
+    tried = []
+    for turn in TURNS:
+        start = np.array([turn, -0.5, -0.5, -0.5, 0.0, -0.3])
+        found = least_squares(fit.errors, start, max_nfev=EVALUATIONS)
+        tried.append((float(found.cost), found.x))
+    _, best = min(tried, key=lambda one: one[0])
+    box = fit.box(best)
+    return box, fit.iou(box) if fit.told.sum() >= LEAST_TOLD else 0.0
