@@ -2,8 +2,9 @@
 and its outline, of six corners, tells five of them: turn, length, width, height and place; how far
 away it is, no outline tells.
 
-In the flow: outlines of a photo's objects -> which of them are such boxes (beside ``profile``), with
-depth and hidden sides like those of bodies of revolution (``turned``). Shapes: N rays or points.
+In the flow: outlines of a photo's objects -> which of them are such boxes (beside ``profile``),
+with depth and hidden sides like those of bodies of revolution (``turned``). Shapes: N rays or
+points.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ DIRECTIONS = np.linspace(0.0, 2 * np.pi, 40, endpoint=False)  # in which outline
 AROUND = np.stack([np.cos(DIRECTIONS), np.sin(DIRECTIONS)])  # (2, 40)
 TURNS = np.deg2rad(np.arange(5.0, 90.0, 15.0))  # that the search begins with
 EVALUATIONS = 40  # of each
+START = np.array([0.0, -0.5, -0.5, -0.5, 0.0, -0.3])  # see _Fit
 NEAR_UNKNOWN = 5  # pixels across; an outline so near to what may hide it tells nothing
 LEAST_TOLD = 24  # directions that tell something
 # A side that the outline does not tell is about as long as the box is large, with this weight.
@@ -54,7 +56,8 @@ class Cuboid:
 
     def distance(self, points: np.ndarray) -> np.ndarray:
         """(N,) how far points (N, 3) in its own axes are outside of it; negative inside."""
-        beyond = np.abs(points - self.bounds.mean(0)) - 0.5 * np.ptp(self.bounds, axis=0)
+        middle, sides = self.bounds.mean(0), np.ptp(self.bounds, axis=0)
+        beyond = np.abs(points - middle) - 0.5 * sides
         outside = np.linalg.norm(np.maximum(beyond, 0.0), axis=1)
         return outside + np.minimum(beyond.max(1), 0.0)
 
@@ -132,8 +135,10 @@ class _Fit:
         sides = np.exp(np.clip(numbers[[1, 3, 2]], -LARGEST, LARGEST)) * self.unit
         x, y, z = self.middle
         aside, low = numbers[4:] * self.unit
-        middle = own_from_level @ [x - aside * z, y + low + 0.5 * sides[1], z + aside * x]
-        return Cuboid(np.stack([middle - 0.5 * sides, middle + 0.5 * sides]), own_from_level)
+        height = y + low + 0.5 * sides[1]
+        middle = own_from_level @ [x - aside * z, height, z + aside * x]
+        bounds = np.stack([middle - 0.5 * sides, middle + 0.5 * sides])
+        return Cuboid(bounds, own_from_level)
 
     def picture(self, box: Cuboid) -> np.ndarray:
         """(8, 2) its corners in window pixels."""
@@ -146,8 +151,10 @@ class _Fit:
 
     def errors(self, numbers: np.ndarray) -> np.ndarray:
         """In shares of the mask's size, and the prior."""
-        off = (self.picture(self.box(numbers)) @ AROUND).max(0) - self.reached
-        return np.concatenate([off * self.told / self.size, PRIOR * (numbers[1:4] + 0.5)])
+        drawn = self.picture(self.box(numbers))
+        off = (drawn @ AROUND).max(0) - self.reached
+        sides = PRIOR * (numbers[1:4] - START[1:4])
+        return np.concatenate([off * self.told / self.size, sides])
 
     def iou(self, box: Cuboid) -> float:
         """Of mask and picture, where they are known."""
@@ -167,7 +174,7 @@ def fitted_box(outline: Outline) -> tuple[Cuboid, float]:
     fit = _Fit.of(outline)
     tried = []
     for turn in TURNS:
-        start = np.array([turn, -0.5, -0.5, -0.5, 0.0, -0.3])
+        start = np.array([turn, *START[1:]])
         found = least_squares(fit.errors, start, max_nfev=EVALUATIONS)
         tried.append((float(found.cost), found.x))
     _, best = min(tried, key=lambda one: one[0])

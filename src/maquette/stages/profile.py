@@ -21,7 +21,7 @@ from maquette.stages import cuboid
 from maquette.stages.cuboid import Cuboid, fitted_box
 from maquette.stages.frame import BACKGROUND_DEPTH, DepthPicture
 from maquette.stages.outline import Outline
-from maquette.stages.turned import Bodies, Solid, TurnedBody, level_rays
+from maquette.stages.turned import Bodies, KnownShape, TurnedBody, level_rays
 
 WINDOW = 96  # pixels a side, in which a body is searched
 FINE = 224  # at most, in which it is then looked at as closely as the photo shows it
@@ -93,7 +93,7 @@ def found_bodies(seen: DepthPicture, photo: np.ndarray, labels: np.ndarray) -> B
     such bodies, these limits find a third of the bodies and one other thing, a mug whose handle is
     not seen; in crowded photos of 256 pixels one in ten is another thing, mostly a prism.
     """
-    bodies: dict[int, Solid] = {}
+    bodies: dict[int, KnownShape] = {}
     for label in labels_in(labels).tolist():
         if (labels == label).sum() < LEAST_PIXELS:
             continue

@@ -32,7 +32,7 @@ LEAST_SIDES = 0.1  # of a body's pixels, that tell its distance
 DEEP = 0.175
 
 
-class Solid(Protocol):
+class KnownShape(Protocol):
     """What is known of the shape of an object from its outline, about the eye."""
 
     @property
@@ -144,11 +144,11 @@ class TurnedBody:
 class PlacedBody:
     """Such a solid in the scene."""
 
-    body: Solid
+    body: KnownShape
     body_from_scene: np.ndarray  # (4, 4) similarity
 
     @classmethod
-    def at(cls, body: Solid, eye: np.ndarray, distance: float) -> PlacedBody:
+    def at(cls, body: KnownShape, eye: np.ndarray, distance: float) -> PlacedBody:
         """A body whose axis is as far away from the eye (3,)."""
         turn = body.own_from_level
         return cls(body, similarity(1 / distance, turn, -turn @ eye / distance))
@@ -175,7 +175,7 @@ class PlacedBody:
         )
 
 
-Bodies = Mapping[int, Solid]  # by label
+Bodies = Mapping[int, KnownShape]  # by label
 
 
 def with_surfaces(seen: DepthPicture, bodies: Bodies) -> DepthPicture:
@@ -205,7 +205,7 @@ class _Shown:
     on_lid: np.ndarray  # (N,) bool: on the disc that closes it above
 
     @classmethod
-    def of(cls, seen: DepthPicture, label: int, body: Solid) -> _Shown:
+    def of(cls, seen: DepthPicture, label: int, body: KnownShape) -> _Shown:
         """Look for them."""
         rows, columns = np.nonzero(seen.picture.labels == label)
         square = letterboxed_camera(seen.camera, seen.picture)
@@ -225,13 +225,13 @@ class _Shown:
             sides = self.farther
         return float(np.exp(np.median(sides))) if len(sides) else 1.0
 
-    def is_open(self, body: Solid) -> bool:
+    def is_open(self, body: KnownShape) -> bool:
         """Whether the depth map shows the inside of a vessel where the body has its lid."""
         deep = self.farther[self.on_lid] - np.log(self.distance)
         return len(deep) >= LEAST_LID and float(np.median(deep)) > DEEP * body.width
 
 
-def distance_of(seen: DepthPicture, label: int, body: Solid) -> float:
+def distance_of(seen: DepthPicture, label: int, body: KnownShape) -> float:
     """What brings a body about the eye to where the depth map has it; 1 where none of it is."""
     return _Shown.of(seen, label, body).distance
 
