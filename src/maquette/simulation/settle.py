@@ -10,7 +10,6 @@ where it was, and named.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,17 +26,14 @@ from maquette.simulation.arrange import (
     CollidingScene,
     Manner,
     arranged,
+    carved,
     grounded,
     hanging,
     levelled_bodies,
-    made_to_stand,
     untangled,
-    with_instance,
     with_mesh,
-    with_room,
 )
 from maquette.simulation.bodies import Solid, solids_of
-from maquette.simulation.footing import Standing
 from maquette.simulation.parts import CUTS, remember
 from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
@@ -46,15 +42,10 @@ STAGE = "settle"
 FINDING_PARTS = 0.3  # of the time, about
 UNCHANGED = 0.01  # of its longest side by which an object changes without a remark
 MOST_LOST = 0.02  # of a scene's mean agreement with its masks, by standing
-MOST_FOR_PARTING = 0.03  # of the same, by leaving what it is in
-SUSPECTS = 2  # of those that lost most, of which one may be in the way of all
-LEAST_GAIN = 0.005  # of agreement, of all objects together, for another manner
+MOST_FOR_PARTING = 0.01  # of the same, by leaving what it is in
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
 TOPPLED = np.deg2rad(15.0)
 GONE = 0.05  # of the scene's longest side; what moves farther has left its place
-
-
-Way = tuple[int, bool, bool]  # a label, and what its manner is besides the effort
 
 
 @dataclass(frozen=True)
@@ -126,7 +117,7 @@ def settle(
         if label in looks and looks[label] > was[label] - MOST_LOST:
             given = lowered
     hung = hanging(given.scene)
-    tried, remarks = _until_at_rest(given, hung | static, progress)
+    tried, remarks = _until_at_rest(given, _agreement(scene), hung | static, progress)
     remarks = _changes(scene, tried.start.scene) | remarks
     remarks |= dict.fromkeys(hung, "nothing is near below it, so it hangs where it was")
     return _reported(scene, tried, overlaps, remarks)
@@ -134,25 +125,23 @@ def settle(
 
 def _until_at_rest(
     given: CollidingScene,
+    looks: Mapping[int, float],
     held: frozenset[int],
     progress: Progress,
 ) -> tuple[_Round, dict[int, str]]:
     """Tries with ever wider footings, and holding what they do not help; with a remark for each
-    object that is held or still moves.
+    object that is held or still moves. ``looks``: how each agreed with its mask at first.
     """
     unsteady = set[int]()
     kept = set[int]()
     manners = {label: Manner() for label in given.solids}
-    used = set[Way]()  # each once, or two could take turns for ever
-    looks = _agreement(given.scene)
     bodies = levelled_bodies(given)
     while True:
         still = held | kept
         stood = arranged(given, bodies, manners, still)
-        losers = _losers(looks, stood.scene, still)
-        if losers and _improve(stood, given, losers, bodies, manners, used):
+        if _let_stay(_losers(looks, stood.scene, still), manners):
             continue
-        start = with_room(stood, still)
+        start = carved(stood)
         tried = _try(start, still | unsteady)
         fallen = tried.fallen
         falling = len(fallen) / len(given.solids)
@@ -167,43 +156,18 @@ def _until_at_rest(
         losers = [] if fallen else _losers(looks, _moved(tried), still)
         if not (fallen or losers):
             break
-        if losers and not _improve(stood, given, losers, bodies, manners, used):
+        if losers and not _let_stay(losers, manners):
             kept.add(losers[0])
     remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
 
 
-def _improve(
-    stood: CollidingScene,
-    given: CollidingScene,
-    losers: Sequence[int],
-    bodies: Mapping[int, Standing],
-    manners: dict[int, Manner],
-    used: set[Way],
-) -> bool:
-    """Put another manner into ``manners``, of one of those that lost most or of what they stand on:
-    with which all together agree most with their masks, none that was ``used``. False where that
-    is hardly more. ``stood``: the scene in which they stand as they do; ``given``: before that.
-    """
-    worst = losers[:SUSPECTS]
-    under = [stood.scene.support(label).on for label in worst]
-    best: dict[int, Manner] = {}
-    most = sum(_agreement(stood.scene).values()) + LEAST_GAIN
-    for label in [one for one in losers if one in worst or one in under]:
-        raw = with_instance(stood.scene, given.scene[label])
-        before = replace(stood, scene=raw, solids={**stood.solids, label: given.solids[label]})
-        for is_levelled, is_raised in itertools.product((True, False), repeat=2):
-            other = Manner(manners[label].effort, is_levelled, is_raised)
-            if other == manners[label] or (label, is_levelled, is_raised) in used:
-                continue
-            made = made_to_stand(before, label, bodies[label], other)
-            found = sum(_agreement(made.scene).values())
-            if found > most:
-                best, most = {label: other}, found
-    manners |= best
-    used |= {(label, other.is_levelled, other.is_raised) for label, other in best.items()}
-    return bool(best)
+def _let_stay(losers: Sequence[int], manners: dict[int, Manner]) -> bool:
+    """Let one more of those that lost too much stand where it is; False where there is none."""
+    moved = [label for label in losers if manners[label].is_moved][:1]
+    manners |= {label: replace(manners[label], is_moved=False) for label in moved}
+    return bool(moved)
 
 
 def _changes(before: Scene, after: Scene) -> dict[int, str]:
@@ -219,12 +183,14 @@ def _changes(before: Scene, after: Scene) -> dict[int, str]:
 
 
 def _losers(looks: Mapping[int, float], settled: Scene, still: Collection[int]) -> list[int]:
-    """The labels of objects by how much agreement they lost, the most first, where they lost too
-    much on average; without those that are held anyway.
+    """The labels of objects that lost too much agreement, the most first, where all lost too much
+    on average; without those that are held anyway.
     """
     now = _agreement(settled)
-    free = sorted(looks.keys() - still, key=lambda label: now[label] - looks[label])
-    return free if _mean_loss(looks, now) > MOST_LOST else []
+    lost = {label: looks[label] - now[label] for label in looks.keys() - still}
+    worst = sorted(lost, key=lambda label: -lost[label])
+    too_much = _mean_loss(looks, now) > MOST_LOST
+    return [label for label in worst if lost[label] > MOST_LOST] if too_much else []
 
 
 def _mean_loss(before: Mapping[int, float], now: Mapping[int, float]) -> float:
@@ -291,8 +257,7 @@ def _reported(
 ) -> SettledScene:
     after = _moved(tried)
     for label, solid in tried.start.solids.items():
-        if tried.start.options.collision == "parts":
-            remember(after[label].mesh, tried.start.scene[label].mesh, solid.shape)
+        remember(after[label].mesh, tried.start.scene[label].mesh, solid.shape)
     left = _overlaps_left(tried)
     looks_before = _agreement(before)
     looks_after = _agreement(after)
