@@ -1,6 +1,7 @@
-"""A scene made ready to come to rest: on firm footings, in contact with what it stands on, with
-room between what runs into each other. In the flow: the part of settling before physics; objects
-move along their rays and change where the photo does not show them, supporters first.
+"""A scene made ready to come to rest: on firm footings, in contact with what it stands on, and
+nothing inside anything else. In the flow: the part of settling before physics; objects move along
+their rays, supporters first, with what they carry. Footings, seats and cuts are of what collides:
+what is seen stays as the photo made it.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from maquette.simulation.footing import (
     with_hollow,
     with_patch,
 )
-from maquette.simulation.hulls import overlap_along
+from maquette.simulation.hulls import ConvexPart, overlap_along
 from maquette.simulation.scale import scaled_scene
 from maquette.simulation.selection import labels_of
-from maquette.simulation.world import ENOUGH, PhysicsWorld, world_of
+from maquette.simulation.world import ENOUGH, PartOverlap, PhysicsWorld, world_of
 from maquette.types import GROUND, Instance, Scene, Support
 
 REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by round
@@ -220,7 +221,8 @@ def arranged(
     moving = [i.label for i in _supporters_first(scene) if i.label not in still]
     on = {label: supported_by(scene, scene[label]) for label in moving}
     poses = {label: scene[label].world_from_instance for label in moving if on[label] == GROUND}
-    lows = [bodies[label].placed(pose).corners[:, 1].min() for label, pose in poses.items()]
+    corners = [bodies[label].placed(pose).corners for label, pose in poses.items()]
+    lows = [float(points[:, 1].min()) for points in corners]
     if lows:
         scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
     made = replace(given, scene=scene)
@@ -270,22 +272,30 @@ def carved(given: CollidingScene) -> CollidingScene:
         if not overlaps:
             break
         pieces = {label: [[p] for p in given.standing(label).parts] for label in given.solids}
-        for overlap in overlaps:
-            ends = []
-            for side, sign in ((overlap.first, -1.0), (overlap.second, 1.0)):
-                for part in [] if side is None else pieces[side[0]][side[1]]:
-                    outward = sign * overlap.direction
-                    place = float(outward @ overlap.middle) + overlap.depth / 2
-                    left = beyond(part, outward, place)
-                    ends.append((part.volume - sum(one.volume for one in left), side, left))
-            if ends:
-                _, (label, number), left = min(ends, key=lambda end: end[0])
-                pieces[label][number] = left
-        for label in {side[0] for one in overlaps for side in (one.first, one.second) if side}:
+        changed = {label for one in overlaps if (label := _cut(one, pieces)) is not None}
+        for label in changed:
             parts = tuple(itertools.chain.from_iterable(pieces[label]))
             if parts:
                 given = given.reshaped(label, replace(given.standing(label), parts=parts))
     return given
+
+
+def _cut(overlap: PartOverlap, pieces: Mapping[int, list[list[ConvexPart]]]) -> int | None:
+    """Cut one of two convex parts, in ``pieces``, by label what is left of each; tells whose."""
+    ends = []
+    for side, sign in ((overlap.first, -1.0), (overlap.second, 1.0)):
+        label, number = side or (0, 0)
+        for part in pieces[label][number] if side else ():
+            outward = sign * overlap.direction
+            place = float(outward @ overlap.middle) + overlap.depth / 2
+            left = beyond(part, outward, place)
+            lost = part.volume - sum(one.volume for one in left)
+            ends.append((lost, label, number, left))
+    if not ends:
+        return None
+    _, label, number, left = min(ends, key=lambda end: end[0])
+    pieces[label][number] = left
+    return label
 
 
 def _depth_along(

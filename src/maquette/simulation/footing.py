@@ -3,13 +3,15 @@ put right, as little of it as is needed, so that the object stands as the photo 
 
 Part of settling, before physics. An object stands when its centre of mass is above the convex hull
 of its contacts. On its own it would roll onto the facet of its convex hull that is below its centre
-of mass: where that is only slanted, the object is sheared until the facet is level; where its
-contacts still do not reach far enough around the centre, the lowest places that do are drawn down
-as feet. Every step is made to the surface and to the convex parts alike.
+of mass: where that is only slanted, what collides is sheared until the facet is level; where its
+contacts still do not reach far enough around the centre, feet are put below the lowest places that
+do. The surface that is seen stays, but for what would be below the ground: feet and soles that
+nobody saw are no part of the true objects (docs/log.md, "Settling").
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,7 +25,7 @@ from maquette.simulation.mass import mesh_mass
 STEEPEST = np.tan(np.deg2rad(25.0))  # slope of an underside that is levelled
 CONTACT = 0.02  # of the object's height: what is so near its lower end touches the ground
 SUNK = 0.15  # of its height that an object may be below the ground for that to be made flat
-DIRECTIONS = 16  # around the centre of mass
+DIRECTIONS = 64  # around the centre of mass: between fewer, a long thing has room to tip
 FOOT = 0.05  # of the longer side of the plan: radius of a foot
 CLOSE = 0.01  # of the wanted reach, which may lack
 SOLE = 0.05  # of the object's height: what of a foot's surroundings becomes its sole
@@ -202,7 +204,7 @@ def with_hollow(given: Standing, box: np.ndarray) -> Standing:
     pieces: list[ConvexPart] = []
     for part in given.parts:
         rest = part
-        for axis, end in ((0, 0), (0, 1), (2, 0), (2, 1), (1, 0), (1, 1)):
+        for axis, end in itertools.product((0, 2, 1), range(2)):
             outward = np.eye(3)[axis] * (1 if end else -1)
             place = float(outward @ box[end])
             pieces += beyond(rest, outward, place)
@@ -273,8 +275,8 @@ def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
     size = np.ptp(vertices, axis=0)
     radius = FOOT * max(size[0], size[2])
     away = np.linalg.norm((vertices - vertices[vertex]) * LEVEL, axis=1)
-    near = (away < radius) & (vertices[:, 1] < vertices[vertex, 1] + SOLE * size[1])
-    above = vertices[near]
+    highest = vertices[vertex, 1] + SOLE * size[1]
+    above = vertices[(away < radius) & (vertices[:, 1] < highest)]
     solid = np.concatenate([above, above * LEVEL + (0.0, low, 0.0)])
     part = convex_part(solid, least_thickness(vertices))
     raised = np.maximum(part.vertices, (-np.inf, low, -np.inf))

@@ -34,7 +34,7 @@ from maquette.simulation.arrange import (
     with_mesh,
 )
 from maquette.simulation.bodies import Solid, solids_of
-from maquette.simulation.parts import CUTS, remember
+from maquette.simulation.parts import CUTS, told
 from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
 
@@ -256,12 +256,11 @@ def _reported(
     remarks: Mapping[int, str],
 ) -> SettledScene:
     after = _moved(tried)
-    for label, solid in tried.start.solids.items():
-        remember(after[label].mesh, tried.start.scene[label].mesh, solid.shape)
     left = _overlaps_left(tried)
     looks_before = _agreement(before)
     looks_after = _agreement(after)
     rows = []
+    said = []
     for old in before.visible().instances:
         label = old.label
         new = after[label]
@@ -274,8 +273,9 @@ def _reported(
         motion = displacement, float(np.rad2deg(tilt))
         row = RestingObject(label, old.node_name, *motion, *overlap, rests, remark, *looks)
         rows.append(row)
-    told = [dataclasses.asdict(row) for row in rows]
-    provenance = {**after.provenance, "settled": told}
+        start, shape = tried.start.scene[label].mesh, tried.start.solids[label].shape
+        said.append(dataclasses.asdict(row) | {"parts": told(new.mesh, start, shape)})
+    provenance = {**after.provenance, "settled": said}
     checked = [
         replace(i, confidence=looks_after.get(i.label, i.confidence)) for i in after.instances
     ]
