@@ -1,10 +1,10 @@
 """Objects at rest: a scene in which everything stands as it would stand in the world.
 
 One photo leaves gaps, overlaps and ragged undersides. Each object is first brought into contact
-along its own ray, so that its picture stays; what overlaps is moved apart along the shortest way;
-then MuJoCo lets all of it come to rest. What topples or slides away is set back and gets a flatter
-underside, more of it each time, for the photo shows that it stands; what falls all the same is held
-where it was, and named.
+along its own ray, so that its picture stays; of convex parts that overlap one is cut; then MuJoCo
+lets all of it come to rest. What topples or slides away is set back and gets wider contacts, for
+the photo shows that it stands; what falls all the same is held where it was, and named. What is
+seen of objects stays but for its place, so the scene tells with which parts it was settled.
 """
 
 from __future__ import annotations
@@ -158,7 +158,11 @@ def _until_at_rest(
             break
         if losers and not _let_stay(losers, manners):
             kept.add(losers[0])
-    remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
+    stayed = [label for label, manner in manners.items() if not manner.is_moved]
+    remarks = dict.fromkeys(
+        stayed, "it would leave its place in the photo, so it stands where it was"
+    )
+    remarks |= dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
 
