@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import trimesh
 
+from maquette.document.scene_json import load, save
 from maquette.errors import InputError, MissingExtraError
 from maquette.geometry.cameras import moved
 from maquette.geometry.transforms import rotation_x, similarity
 from maquette.options import SimulationOptions
 from maquette.render.silhouette import instance_silhouettes
+from maquette.simulation.bodies import known_solids, solids_of
 from maquette.simulation.settle import settle, tilt_of
 from maquette.types import GROUND, InstanceMask, SceneInput
 from tests.simulation.scenes import GROUND as FLOOR
@@ -140,6 +142,33 @@ def test_an_empty_scene_or_a_missing_library_is_said(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'maquette\[sim\]'"):
         settle(standing(), HULLS)
+
+
+def test_a_settled_scene_is_exported_with_the_parts_with_which_it_was_settled(tmp_path):
+    """Also from its document, and not the scene that it was made of, whose mesh is the same."""
+    scene = dataclasses.replace(standing(), instances=(ragged(0.25),))
+    settled, _ = rows_of(scene)
+    save(settled, tmp_path / "scene.json")
+    moved = settled.move(1, (0.1, 0.0, 0.0))
+    told = []
+    for one in (settled, load(tmp_path / "scene.json"), moved):
+        (solid,) = known_solids(one, "parts")
+        told.append(solid.shape.parts)
+    assert len(told[0]) > 1  # its feet
+    for parts in told[1:]:
+        for first, second in zip(told[0], parts, strict=True):
+            assert np.allclose(first.vertices, second.vertices, atol=1e-5)
+    assert len(known_solids(settled, "hull")[0].shape.parts) == 1
+    assert "settled" not in scene.provenance
+
+
+@pytest.mark.parametrize("row", [3, [], [3], [{}], [{"label": [1], "parts": {}}], {"label": 1}])
+def test_a_document_that_tells_nonsense_of_settling_tells_no_parts(row):
+    strange = dataclasses.replace(standing(), provenance={"settled": row})
+    with pytest.MonkeyPatch.context() as patch:
+        made = solids_of([i.mesh for i in standing().instances], "hull")
+        patch.setattr("maquette.simulation.bodies.solids_of", lambda meshes, _: made)
+        assert known_solids(strange, "parts") == made
 
 
 def test_what_would_leave_its_place_in_the_photo_is_held_there():
