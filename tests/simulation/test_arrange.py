@@ -10,7 +10,6 @@ from maquette.options import SimulationOptions
 from maquette.render.silhouette import instance_silhouettes, silhouette_scores
 from maquette.simulation.arrange import (
     CollidingScene,
-    Manner,
     arranged,
     carved,
     grounded,
@@ -104,13 +103,12 @@ def test_what_stands_on_another_goes_along_with_it_and_what_is_static_does_not()
     assert np.array_equal(still.scene[2].box, lifted[2].box)
 
 
-def test_what_stays_where_it_is_gets_contacts_that_reach_to_what_is_near_below():
+def test_contacts_reach_to_what_is_near_below_instead_of_moving_the_object():
     supports = {1: Support(GROUND), 2: Support(1), 4: Support(GROUND)}
     scene = dataclasses.replace(standing(), supports=supports).move(4, (0.0, 0.01, 0.0))
     fine = scene[1].mesh.subdivide().subdivide().subdivide()
     given = of(with_mesh(scene.move(2, (0.0, 0.01, 0.0)), 1, fine))
-    stay = {label: Manner(is_moved=False) for label in (2, 4)}
-    made = arranged(given, levelled_bodies(given), stay, frozenset())
+    made = arranged(given, levelled_bodies(given), {}, frozenset())
     for label in (2, 4):
         assert np.allclose(made.scene[label].box, given.scene[label].box, atol=1e-6)
     assert made.standing(4).corners[:, 1].min() == pytest.approx(scene.ground_height, abs=1e-6)

@@ -40,20 +40,12 @@ REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by 
 BASE_REACH = 0.3  # of the same, to which a base reaches that nobody sees
 LARGEST_STEP = 0.7  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
-NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
+NEAR = 0.02  # of the scene; contacts reach to what is so near below an object, instead of moving it
 CLEAR = 1.2  # times the overlap by which something is moved, or gives way, behind something else
 THROUGH = 0.75  # of the thinner one, along the ray: what overlaps by more goes through it
 HARDLY = 0.05  # of a foot that the photo may show where it is not
 ROUNDS = 6  # of making room between objects that run into each other
 UPWARD = np.array([0.0, 1.0, 0.0])
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How an object is made to stand. The photo decides: what it shows otherwise is not done."""
-
-    effort: int = 0  # of REACHES
-    is_moved: bool = True  # into contact; else contacts reach to it where it is, if that is near
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,13 +201,14 @@ def levelled_bodies(given: CollidingScene) -> dict[int, Standing]:
 def arranged(
     given: CollidingScene,
     bodies: Mapping[int, Standing],
-    manners: Mapping[int, Manner],
+    efforts: Mapping[int, int],
     still: Collection[int],
 ) -> CollidingScene:
-    """The scene with each object on a firm footing, and moved along its ray until it touches what
-    it stands on, supporters first; not those that are ``still``, but for going along with what
-    carries them, unless they are static. The ground is where most lower ends are, for undersides
-    that nobody sees have told its height before. ``bodies``: as ``levelled_bodies`` makes them.
+    """The scene with each object on a firm footing, and where it is far from what it stands on
+    moved along its ray until it touches that, supporters first; not those that are ``still``, but
+    for going along with what carries them, unless they are static. The ground is where most lower
+    ends are, for undersides that nobody sees have told its height before. ``bodies``: as
+    ``levelled_bodies`` makes them.
     """
     scene = given.scene
     moving = [i.label for i in _supporters_first(scene) if i.label not in still]
@@ -227,7 +220,7 @@ def arranged(
         scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
     made = replace(given, scene=scene)
     for label in moving:
-        made = made_to_stand(made, label, bodies[label], manners.get(label, Manner()))
+        made = made_to_stand(made, label, bodies[label], efforts.get(label, 0))
     scene = made.scene
     for label in labels_of(scene, given.options.static, "--static"):
         scene = scene.transform(label, given.scene[label].world_from_instance)
@@ -238,29 +231,30 @@ def made_to_stand(
     given: CollidingScene,
     label: int,
     level: Standing,
-    manner: Manner,
+    effort: int,
 ) -> CollidingScene:
-    """The scene with one object on a firm footing and in contact with what it stands on. ``level``:
-    the object with a level underside, in its own frame.
+    """The scene with one object on a firm footing and in contact with what it stands on, to which
+    its contacts reach where that is near; else it is moved. ``level``: the object with a level
+    underside, in its own frame; ``effort``: of REACHES.
     """
     scene = given.scene
     span = span_of(scene.visible())
     supporter = supported_by(scene, scene[label])
+    near = NEAR * span
     floor = scene.ground_height if supporter == GROUND else -np.inf
-    gap = 0.0 if manner.is_moved else NEAR * span
     body = level.placed(scene[label].world_from_instance)
-    made = footed(body, REACHES[manner.effort], floor, gap)
+    made = footed(body, REACHES[effort], floor, near)
     given = given.reshaped(label, made)
     scene = given.scene
     bottom = float(made.corners[:, 1].min())
     drop = np.inf if supporter is None else fall(scene, scene[label], supporter)
     drop = bottom - scene.ground_height if supporter == GROUND else drop
-    if np.isfinite(drop) and manner.is_moved:
+    if np.isfinite(drop) and (supporter == GROUND or abs(drop) > near):
         motion = _along_ray(scene.camera.position, bottom, bottom - drop, LEAST_DROP * span)
         placed = motion @ scene[label].world_from_instance
         given = replace(given, scene=scene.transform(label, placed, carry=True))
-    is_near = manner.is_moved or abs(drop) < NEAR * span
-    return given.seated(label, supporter) if isinstance(supporter, int) and is_near else given
+    is_carried = isinstance(supporter, int) and np.isfinite(drop)
+    return given.seated(label, supporter) if is_carried else given
 
 
 def carved(given: CollidingScene) -> CollidingScene:

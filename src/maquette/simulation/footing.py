@@ -24,7 +24,7 @@ from maquette.simulation.mass import mesh_mass
 
 STEEPEST = np.tan(np.deg2rad(25.0))  # slope of an underside that is levelled
 CONTACT = 0.02  # of the object's height: what is so near its lower end touches the ground
-SUNK = 0.15  # of its height that an object may be below the ground for that to be made flat
+SUNK = 0.3  # of its height that an object may be below the ground for that to be made flat
 DIRECTIONS = 64  # around the centre of mass: between fewer, a long thing has room to tip
 FOOT = 0.05  # of the longer side of the plan: radius of a foot
 CLOSE = 0.01  # of the wanted reach, which may lack

@@ -10,7 +10,7 @@ seen of objects stays but for its place, so the scene tells with which parts it 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +24,6 @@ from maquette.render.silhouette import visible_agreement
 from maquette.simulation.arrange import (
     REACHES,
     CollidingScene,
-    Manner,
     arranged,
     carved,
     grounded,
@@ -134,44 +133,28 @@ def _until_at_rest(
     """
     unsteady = set[int]()
     kept = set[int]()
-    manners = {label: Manner() for label in given.solids}
+    efforts = dict.fromkeys(given.solids, 0)
     bodies = levelled_bodies(given)
     while True:
         still = held | kept
-        stood = arranged(given, bodies, manners, still)
-        if _let_stay(_losers(looks, stood.scene, still), manners):
-            continue
-        start = carved(stood)
+        start = carved(arranged(given, bodies, efforts, still))
         tried = _try(start, still | unsteady)
         fallen = tried.fallen
         falling = len(fallen) / len(given.solids)
         progress(STAGE, 1.0 - (1.0 - FINDING_PARTS) * falling)
         wanting = _first(start.scene, fallen) or _first(start.scene, tried.leaning)
-        wider = [label for label in wanting if manners[label].effort + 1 < len(REACHES)]
-        for label in wider:
-            manners[label] = replace(manners[label], effort=manners[label].effort + 1)
+        wider = [label for label in wanting if efforts[label] + 1 < len(REACHES)]
+        efforts |= {label: efforts[label] + 1 for label in wider}
         if wider:
             continue
         unsteady |= fallen.intersection(wanting)
         losers = [] if fallen else _losers(looks, _moved(tried), still)
         if not (fallen or losers):
             break
-        if losers and not _let_stay(losers, manners):
-            kept.add(losers[0])
-    stayed = [label for label, manner in manners.items() if not manner.is_moved]
-    remarks = dict.fromkeys(
-        stayed, "it would leave its place in the photo, so it stands where it was"
-    )
-    remarks |= dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
+        kept |= {*losers[:1]}
+    remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
-
-
-def _let_stay(losers: Sequence[int], manners: dict[int, Manner]) -> bool:
-    """Let one more of those that lost too much stand where it is; False where there is none."""
-    moved = [label for label in losers if manners[label].is_moved][:1]
-    manners |= {label: replace(manners[label], is_moved=False) for label in moved}
-    return bool(moved)
 
 
 def _changes(before: Scene, after: Scene) -> dict[int, str]:
