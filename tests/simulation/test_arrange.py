@@ -117,6 +117,19 @@ def test_contacts_reach_to_what_is_near_below_instead_of_moving_the_object():
     assert not made.world(()).pair_overlaps()
 
 
+@pytest.mark.parametrize("depth", [0.01, 0.04])
+def test_what_is_in_what_carries_it_stays_and_a_place_is_cut_for_it(depth):
+    scene = dataclasses.replace(standing(), supports={1: Support(GROUND), 2: Support(1)})
+    given = of(scene.move(2, (0.0, -depth, 0.0)))
+    made = arranged(given, levelled_bodies(given), {}, frozenset([4]))
+    for label in (1, 2):
+        assert np.allclose(made.scene[label].box, given.scene[label].box, atol=1e-6)
+    assert not made.world(()).part_overlaps()
+    sides = np.ptp(given.scene[2].box, axis=0)
+    gone = volume(given, 1) - volume(made, 1)
+    assert gone == pytest.approx(depth * sides[0] * sides[2], rel=0.02)
+
+
 def test_a_foot_that_ends_behind_something_nearer_reaches_the_ground_there():
     """A lamp whose foot a crate hides: nobody sees that it ends above the ground."""
     scene = standing().delete(1).delete(2)

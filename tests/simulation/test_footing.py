@@ -91,6 +91,17 @@ def test_a_table_without_hind_legs_gets_one_and_stands(reach):
         assert leg.vertices[:, 1].max() < 0.06
 
 
+def test_what_stands_on_something_thin_gets_feet_that_touch_the_ground_too():
+    """A thin sole is thickened by what simulators need, not below the feet."""
+    top = trimesh.creation.box((1.0, 0.1, 1.0)).subdivide().subdivide()
+    sole = trimesh.creation.box((0.1, 1e-5, 0.1)).apply_translation((0.3, -0.5, 0.0))
+    whole = of(trimesh.util.concatenate([top, sole]))
+    parts = tuple(convex_part(one.vertices, 2e-3) for one in (top, sole))
+    made = footed(Standing(whole.vertices, whole.faces, parts), 0.3, -np.inf, 0.0)
+    assert margin(made) > 0.9 * 0.3 * 0.5 * np.cos(np.pi / 64)
+    assert len(made.parts) < 2 + 12
+
+
 def test_what_is_a_little_below_the_floor_is_raised_to_it_and_what_is_far_is_not():
     given = block()
     made = footed(given, 0.3, -0.4, 0.0)

@@ -234,8 +234,9 @@ def made_to_stand(
     effort: int,
 ) -> CollidingScene:
     """The scene with one object on a firm footing and in contact with what it stands on, to which
-    its contacts reach where that is near; else it is moved. ``level``: the object with a level
-    underside, in its own frame; ``effort``: of REACHES.
+    its contacts reach where that is near; else it is moved. What is in an object that carries it
+    stays, for its place there is made. ``level``: the object with a level underside, in its own
+    frame; ``effort``: of REACHES.
     """
     scene = given.scene
     span = span_of(scene.visible())
@@ -249,7 +250,7 @@ def made_to_stand(
     bottom = float(made.corners[:, 1].min())
     drop = np.inf if supporter is None else fall(scene, scene[label], supporter)
     drop = bottom - scene.ground_height if supporter == GROUND else drop
-    if np.isfinite(drop) and (supporter == GROUND or abs(drop) > near):
+    if np.isfinite(drop) and (supporter == GROUND or drop > near):
         motion = _along_ray(scene.camera.position, bottom, bottom - drop, LEAST_DROP * span)
         placed = motion @ scene[label].world_from_instance
         given = replace(given, scene=scene.transform(label, placed, carry=True))

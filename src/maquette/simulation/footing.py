@@ -243,9 +243,14 @@ def _soled(given: Standing, low: float, band: float) -> Standing:
     for part in given.parts:
         points = part.vertices.copy()
         points[points[:, 1] < low + band, 1] = low
-        solids.append(convex_part(points, thickness))
+        solids.append(_raised(convex_part(points, thickness), low))
     raised = np.maximum(given.vertices, (-np.inf, low, -np.inf))
     return Standing(raised, given.faces, tuple(solids))
+
+
+def _raised(part: ConvexPart, low: float) -> ConvexPart:
+    """Not below a height, as what is thin would be, so that the other contacts are none."""
+    return replace(part, vertices=np.maximum(part.vertices, (-np.inf, low, -np.inf)))
 
 
 def _with_feet(given: Standing, low: float, reach: float) -> Standing:
@@ -268,9 +273,7 @@ def _with_feet(given: Standing, low: float, reach: float) -> Standing:
 
 
 def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
-    """With a part from the surroundings of a vertex of the underside down to a height, which even
-    where it is thin is not below that, or the other contacts would be none.
-    """
+    """With a part from the surroundings of a vertex of the underside down to a height."""
     vertices = given.vertices
     size = np.ptp(vertices, axis=0)
     radius = FOOT * max(size[0], size[2])
@@ -278,6 +281,5 @@ def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
     highest = vertices[vertex, 1] + SOLE * size[1]
     above = vertices[(away < radius) & (vertices[:, 1] < highest)]
     solid = np.concatenate([above, above * LEVEL + (0.0, low, 0.0)])
-    part = convex_part(solid, least_thickness(vertices))
-    raised = np.maximum(part.vertices, (-np.inf, low, -np.inf))
-    return replace(given, parts=(*given.parts, replace(part, vertices=raised)))
+    foot = _raised(convex_part(solid, least_thickness(vertices)), low)
+    return replace(given, parts=(*given.parts, foot))
