@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -60,10 +59,6 @@ exit codes: 0 done (objects that failed are listed), 1 a scene failed, 2 wrong i
             130 interrupted
 """
 
-
-AT_REST = (
-    "note: pip install 'maquette[sim]' lets the objects come to rest; --no-settle says nothing"
-)
 
 # options of a scene that this command has, in the order of its help
 GENERATED = (
@@ -154,7 +149,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     add_options(parser, ExecutionOptions)
     add_common(parser)
-    parser.set_defaults(run=run, settle=None)
+    parser.set_defaults(run=run)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -183,7 +178,6 @@ def run(args: argparse.Namespace) -> int:
     if args.batch < 1:
         raise InputError(f"--batch {args.batch}: expected at least 1")
     refuse_file_name(args.out)
-    _come_to_rest(args)
     wanted = _wanted(args)
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:
@@ -204,14 +198,6 @@ def run(args: argparse.Namespace) -> int:
         left = len(jobs) - len(kept)
         print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
     return run_batch(jobs, kept, wanted, args)
-
-
-def _come_to_rest(args: argparse.Namespace) -> None:
-    """Settle where nothing is said of it and MuJoCo is installed; else a line of advice."""
-    if args.settle is None:
-        args.settle = importlib.util.find_spec("mujoco") is not None
-        if not (args.settle or args.quiet or args.json):
-            print(AT_REST)
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:

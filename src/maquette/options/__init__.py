@@ -171,9 +171,8 @@ class SceneOptions:
     )
     settle: bool = option(
         False,
-        help="let the objects come to rest, as `maquette settle` does (needs "
-        "`pip install 'maquette[sim]'`; `maquette generate` does it where that is installed, "
-        "unless `--no-settle`)",
+        help="let the objects come to rest, as `maquette settle` does "
+        "(needs `pip install 'maquette[sim]'`; off by default)",
     )
     precision: str = option(
         "auto", choices=PRECISIONS, help="of the networks (default: auto, fp32 on the processor)"
