@@ -25,7 +25,7 @@ from maquette.evaluate.protocols import ISCENE
 from maquette.evaluate.score import score_scene
 from maquette.evaluate.surfaces import Meshes
 from maquette.options import ScaleOptions, SimulationOptions
-from maquette.simulation.bodies import bodies_of, solids_of, span_of
+from maquette.simulation.bodies import bodies_of, known_solids, span_of
 from maquette.simulation.parts import CUTS
 from maquette.simulation.scale import scaled_scene
 from maquette.simulation.settle import GONE, TOPPLED, SettledScene, settle, tilt_of
@@ -40,7 +40,7 @@ def drop_test(scene: Scene, collision: str) -> tuple[np.ndarray, np.ndarray]:
     ``collision``: as ``simulation.parts.decomposed`` takes it.
     """
     scaled = scaled_scene(scene, ScaleOptions(metres_per_unit=1.0 / span_of(scene.visible())))
-    solids = solids_of([one.mesh for one in scene.visible().instances], collision)
+    solids = known_solids(scene, collision)
     world = world_of(bodies_of(scaled, SimulationOptions(up="y"), solids))
     overlaps = np.array(list(world.penetrations().values())) / span_of(scene.visible())
     before = world.poses()
@@ -80,7 +80,7 @@ def before_and_after(
     begun = time.perf_counter()
     settled = settle(scene, options)
     seconds = time.perf_counter() - begun
-    stands, left = drop_test(settled.scene, collision)
+    stands, left = drop_test(settled.scene, "parts")  # with which it was settled
     held = np.array([not row.rests for row in settled.objects])
     looks = masks_lost(settled)
     pairs = scored_pair(scene, settled.scene, None if truth is None else truth / Path(path).name)

@@ -120,7 +120,7 @@ def generate(
     provenance |= _how_it_went(attempts, kept, given)
     provenance["options"] = chosen.record() | kept.decided
     scene = _scene_of(kept, given, provenance | method.report())
-    if chosen.settle:
+    if chosen.settle and scene.instances:
         with clock.stage("settle"):
             scene = scene.settle(progress)
     return _with_costs(scene, clock)

@@ -37,8 +37,7 @@ class Options(SceneOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.settle:
-            for library in ("mujoco", "coacd"):
-                require_extra(library, "settling", "sim")
+            require_extra("mujoco", "settling", "sim")
         if self.model != EMBEDDED and self.model not in PUBLISHED:
             known = ", ".join([EMBEDDED, *PUBLISHED])
             raise InputError(f"unknown model {self.model!r}; choose from {known}")

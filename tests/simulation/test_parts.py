@@ -1,5 +1,7 @@
 """Convex decomposition: in a process of its own, remembered, and with a way out."""
 
+import json
+import math
 import sys
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import trimesh
 
 from maquette.errors import MissingExtraError
+from maquette.geometry.boxes import bounding_box
 from maquette.simulation import parts
 from maquette.simulation.hulls import convex_part
 from maquette.simulation.parts import Decomposition, decomposed
@@ -105,11 +108,39 @@ def test_without_the_extra_the_line_to_install_it_is_told(monkeypatch):
         decomposed([ell()], "parts")
 
 
-def test_thin_feet_that_were_added_come_back_from_the_cache():
-    block = trimesh.creation.box((1, 1, 1))
+def with_feet(block):
     feet = [np.array([[x, -0.5, 0], [x, -0.52, 0]]) for x in (-0.4, 0.4)]
-    shape = Decomposition(tuple(convex_part(p, 1e-3) for p in [block.vertices, *feet]))
+    return Decomposition(tuple(convex_part(p, 1e-3) for p in [block.vertices, *feet]))
+
+
+def test_what_a_document_tells_of_parts_are_the_parts_where_the_mesh_is_the_same():
+    block = trimesh.creation.box((1, 1, 1))
+    shape = with_feet(block)
     assert min(part.volume for part in shape.parts) < 1e-5
-    parts.remember(block, block, shape)
-    (again,) = decomposed([block], "parts")
-    assert len(again.parts) == 3
+    centred = block.copy().apply_translation((0.0, 0.01, 0.0))
+    known = json.loads(json.dumps(parts.told(centred, block, shape)))
+    again = parts.retold(centred, known)
+    for before, after in zip(shape.parts, again.parts, strict=True):
+        moved = bounding_box(before.vertices) + (0.0, 0.01, 0.0)
+        assert np.allclose(bounding_box(after.vertices), moved, atol=2e-3)
+    for other in (block, centred.subdivide()):
+        assert parts.retold(other, known) is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"corners": []},
+        {"corners": [[[0.0, 0.0]]]},
+        {"corners": [["x"]]},
+        {"corners": [[[0.0, 0.0, math.nan]] * 4]},
+        {"corners": 3},
+        {"box": [1]},
+        {"box": None},
+    ],
+)
+def test_a_document_that_tells_no_parts_tells_none(damage):
+    block = trimesh.creation.box((1, 1, 1))
+    known = parts.told(block, block, with_feet(block)) | damage
+    assert parts.retold(block, known) is None
+    assert parts.retold(block, None) is None and parts.retold(block, []) is None

@@ -1,62 +1,51 @@
-"""A scene made ready to come to rest: on firm footings, in contact with what it stands on, with
-room between what runs into each other. In the flow: the part of settling before physics; objects
-move along their rays and change where the photo does not show them, supporters first.
+"""A scene made ready to come to rest: on firm footings, in contact with what it stands on, and
+nothing inside anything else. In the flow: the part of settling before physics; objects move along
+their rays, supporters first, with what they carry. Footings, seats and cuts are of what collides:
+what is seen stays as the photo made it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import itertools
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import trimesh
 
 from maquette.document.appearance import appearance_of, mesh_with
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.cameras import project
-from maquette.geometry.transforms import similarity, transform_points
+from maquette.geometry.transforms import similarity
 from maquette.options import ScaleOptions, SimulationOptions
 from maquette.render.silhouette import silhouettes_alone
 from maquette.simulation.bodies import Solid, bodies_of, span_of
 from maquette.simulation.contact import fall, supported_by
 from maquette.simulation.footing import (
-    LEVEL,
-    Shown,
     Standing,
+    beyond,
     footed,
     levelled,
-    squeezed,
     with_base,
     with_hollow,
     with_patch,
 )
-from maquette.simulation.hulls import overlap_along
-from maquette.simulation.parts import decomposed
+from maquette.simulation.hulls import ConvexPart, overlap_along
 from maquette.simulation.scale import scaled_scene
-from maquette.simulation.world import PhysicsWorld, world_of
+from maquette.simulation.selection import labels_of
+from maquette.simulation.world import ENOUGH, PartOverlap, PhysicsWorld, world_of
 from maquette.types import GROUND, Instance, Scene, Support
 
-REACHES = (0.08, 0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by round
+REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by round
 BASE_REACH = 0.3  # of the same, to which a base reaches that nobody sees
 LARGEST_STEP = 0.7  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
-NEAR = 0.02  # of the scene; an object of which nothing is known stands on what is so near below it
+NEAR = 0.02  # of the scene; contacts reach to what is so near below an object, instead of moving it
 CLEAR = 1.2  # times the overlap by which something is moved, or gives way, behind something else
 THROUGH = 0.75  # of the thinner one, along the ray: what overlaps by more goes through it
-HOLLOW = 1.0  # of its height; what would have to rise by more lies in a hollow of its supporter
 HARDLY = 0.05  # of a foot that the photo may show where it is not
 ROUNDS = 6  # of making room between objects that run into each other
-ALONG_RAYS = 4  # of them, at first, in which they give way along the rays of the photo
-REARS = 2  # of these, at first, in which the nearer one gives way alone
-SIDEWAYS = 0.5  # of an overlap that must be horizontal for room to be made
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How an object is made to stand. The photo decides: what it shows otherwise is not done."""
-
-    effort: int = 0  # of REACHES
-    is_levelled: bool = True  # before it gets feet
-    is_raised: bool = True  # what of it is below the ground, before it is moved along its ray
+UPWARD = np.array([0.0, 1.0, 0.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,41 +65,31 @@ class CollidingScene:
         bodies = tuple(replace(b, is_static=b.is_static or b.label in held) for b in made.bodies)
         return world_of(replace(made, bodies=bodies))
 
-    def drop(self, label: int, on: int | str) -> float:
-        """How far what collides of an object can fall onto what collides of its supporter."""
-        scene = self.scene
-        if not isinstance(on, int):
-            return float(self.standing(label).corners[:, 1].min()) - scene.ground_height
-        for each in (label, on):
-            parts = [trimesh.Trimesh(p.vertices, p.faces) for p in self.solids[each].shape.parts]
-            whole = trimesh.util.concatenate(parts)
-            assert isinstance(whole, trimesh.Trimesh)
-            scene = with_mesh(scene, each, whole)
-        return fall(scene, scene[label], on)
-
     def standing(self, label: int) -> Standing:
         """An object in the scene's axes."""
-        instance = self.scene[label]
-        pose = instance.world_from_instance
-        shape = self.solids[label].shape.parts
-        parts = [replace(p, vertices=transform_points(pose, p.vertices)) for p in shape]
-        vertices = transform_points(pose, np.asarray(instance.mesh.vertices))
-        return Standing(vertices, np.asarray(instance.mesh.faces), tuple(parts))
+        mesh, shape = self.scene[label].mesh, self.solids[label].shape
+        body = Standing(np.asarray(mesh.vertices), np.asarray(mesh.faces), shape.parts)
+        return body.placed(self.scene[label].world_from_instance)
 
     def reshaped(self, label: int, made: Standing) -> CollidingScene:
-        """With another shape of an object, where it stands. Convex parts are those that were made;
-        a hull or a box is found anew.
-        """
+        """With another shape of an object, where it stands."""
         instance = self.scene[label]
-        back = np.linalg.inv(instance.world_from_instance)
-        vertices = transform_points(back, made.vertices).astype(np.float32)  # as files have them
-        mesh = mesh_with(vertices, made.faces, appearance_of(instance.mesh))
-        parts = [replace(p, vertices=transform_points(back, p.vertices)) for p in made.parts]
-        shape = replace(self.solids[label].shape, parts=tuple(parts))
-        if self.options.collision != "parts":
-            (shape,) = decomposed([mesh], self.options.collision)
+        own = made.placed(np.linalg.inv(instance.world_from_instance))
+        vertices = own.vertices.astype(np.float32)  # as files have them
+        mesh = mesh_with(vertices, own.faces, appearance_of(instance.mesh))
+        shape = replace(self.solids[label].shape, parts=own.parts)
         scene = with_mesh(self.scene, label, mesh)
         return replace(self, scene=scene, solids=self.solids | {label: Solid(mesh, shape)})
+
+    def seated(self, label: int, on: int) -> CollidingScene:
+        """With room for an object in the convex parts of what it stands on, which fill the hollow
+        in which it may be, and with a level patch under its base.
+        """
+        body, under = self.standing(label), self.standing(on)
+        least = ENOUGH * span_of(self.scene.visible())
+        if overlap_along(body.parts, under.parts, UPWARD) > least:
+            under = with_hollow(under, bounding_box(body.corners))
+        return self.reshaped(on, with_patch(under, body.base))
 
 
 def hanging(scene: Scene) -> frozenset[int]:
@@ -210,144 +189,108 @@ def grounded(given: CollidingScene, label: int) -> CollidingScene:
 
 
 def levelled_bodies(given: CollidingScene) -> dict[int, Standing]:
-    """Label -> the object with a level underside."""
+    """Label -> the object with a level underside, in its own frame."""
     eye = given.scene.camera.position
-    return {label: levelled(given.standing(label), eye) for label in given.solids}
+    made = {}
+    for label in given.solids:
+        back = np.linalg.inv(given.scene[label].world_from_instance)
+        made[label] = levelled(given.standing(label), eye).placed(back)
+    return made
 
 
 def arranged(
     given: CollidingScene,
     bodies: Mapping[int, Standing],
-    manners: Mapping[int, Manner],
+    efforts: Mapping[int, int],
     still: Collection[int],
 ) -> CollidingScene:
-    """The scene with each object on a firm footing, and moved along its ray until it touches what
-    it stands on, supporters first; not those that are ``still``. The ground is where most lower
+    """The scene with each object on a firm footing, and where it is far from what it stands on
+    moved along its ray until it touches that, supporters first; not those that are ``still``, but
+    for going along with what carries them, unless they are static. The ground is where most lower
     ends are, for undersides that nobody sees have told its height before. ``bodies``: as
     ``levelled_bodies`` makes them.
     """
     scene = given.scene
     moving = [i.label for i in _supporters_first(scene) if i.label not in still]
     on = {label: supported_by(scene, scene[label]) for label in moving}
-    lows = [bodies[label].corners[:, 1].min() for label in moving if on[label] == GROUND]
+    poses = {label: scene[label].world_from_instance for label in moving if on[label] == GROUND}
+    corners = [bodies[label].placed(pose).corners for label, pose in poses.items()]
+    lows = [float(points[:, 1].min()) for points in corners]
     if lows:
         scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
     made = replace(given, scene=scene)
     for label in moving:
-        made = made_to_stand(made, label, bodies[label], manners.get(label, Manner()))
-    return made
+        made = made_to_stand(made, label, bodies[label], efforts.get(label, 0))
+    scene = made.scene
+    for label in labels_of(scene, given.options.static, "--static"):
+        scene = scene.transform(label, given.scene[label].world_from_instance)
+    return replace(made, scene=scene)
 
 
 def made_to_stand(
     given: CollidingScene,
     label: int,
     level: Standing,
-    manner: Manner,
+    effort: int,
 ) -> CollidingScene:
-    """The scene with one object on a firm footing and in contact with what it stands on. ``level``:
-    the object with a level underside.
+    """The scene with one object on a firm footing and in contact with what it stands on, to which
+    its contacts reach where that is near; else it is moved. What is in an object that carries it
+    stays, for its place there is made. ``level``: the object with a level underside, in its own
+    frame; ``effort``: of REACHES.
     """
     scene = given.scene
+    span = span_of(scene.visible())
     supporter = supported_by(scene, scene[label])
-    body = level if manner.is_levelled else given.standing(label)
-    is_raised = manner.is_raised and supporter == GROUND
-    floor = scene.ground_height if is_raised else -np.inf
-    made = footed(body, REACHES[manner.effort], floor, _shown(scene, label))
+    near = NEAR * span
+    floor = scene.ground_height if supporter == GROUND else -np.inf
+    body = level.placed(scene[label].world_from_instance)
+    made = footed(body, REACHES[effort], floor, near)
     given = given.reshaped(label, made)
-    drop = np.inf if supporter is None else given.drop(label, supporter)
-    box = given.scene[label].box
-    if isinstance(supporter, int) and -drop > HOLLOW * np.ptp(box[:, 1]):
-        given = given.reshaped(supporter, with_hollow(given.standing(supporter), box))
-        drop = given.drop(label, supporter)
     scene = given.scene
-    if not np.isfinite(drop):
-        return given
-    bottom = float(scene[label].box[0, 1])
-    least = LEAST_DROP * span_of(scene.visible())
-    motion = _along_ray(scene.camera.position, bottom, bottom - drop, least)
-    placed = motion @ scene[label].world_from_instance
-    made_there = replace(given, scene=scene.transform(label, placed))
-    if not isinstance(supporter, int):
-        return made_there
-    base = made_there.standing(label).base
-    return made_there.reshaped(supporter, with_patch(made_there.standing(supporter), base))
+    bottom = float(made.corners[:, 1].min())
+    drop = np.inf if supporter is None else fall(scene, scene[label], supporter)
+    drop = bottom - scene.ground_height if supporter == GROUND else drop
+    if np.isfinite(drop) and (supporter == GROUND or drop > near):
+        motion = _along_ray(scene.camera.position, bottom, bottom - drop, LEAST_DROP * span)
+        placed = motion @ scene[label].world_from_instance
+        given = replace(given, scene=scene.transform(label, placed, carry=True))
+    is_carried = isinstance(supporter, int) and np.isfinite(drop)
+    return given.seated(label, supporter) if is_carried else given
 
 
-def with_room(given: CollidingScene, still: Collection[int]) -> CollidingScene:
-    """Objects that run into each other made narrower on the sides that do, for moving them would
-    leave the photo, and not by much: along the rays of the photo where one is behind the other, so
-    that the picture stays, the hidden rear of the nearer one first, but nothing on which another
-    stands; else each by a share of its width. Not what stands on the other.
+def carved(given: CollidingScene) -> CollidingScene:
+    """The scene in which of convex parts that overlap one is cut, that which loses less, where the
+    other one ends: what is inside something else is not seen. What is seen stays.
     """
-    visible = given.scene.visible().instances
-    on = {instance.label: supported_by(given.scene, instance) for instance in visible}
-    for turn in range(ROUNDS):
-        pushes = _pushes(given, on, still, turn)
-        if not pushes:
+    for _ in range(ROUNDS):
+        overlaps = given.world(()).part_overlaps()
+        if not overlaps:
             break
-        for push in pushes:
-            made = squeezed(given.standing(push.label), push.way, push.eye)
-            given = given.reshaped(push.label, made)
+        pieces = {label: [[p] for p in given.standing(label).parts] for label in given.solids}
+        changed = {label for one in overlaps if (label := _cut(one, pieces)) is not None}
+        for label in changed:
+            parts = tuple(itertools.chain.from_iterable(pieces[label]))
+            if parts:
+                given = given.reshaped(label, replace(given.standing(label), parts=parts))
     return given
 
 
-@dataclass(frozen=True, eq=False)
-class _Push:
-    """By what a side of an object has to give."""
-
-    label: int
-    way: np.ndarray  # (3,) outward, horizontal
-    eye: np.ndarray | None  # (3,) along whose rays points move; None: along the way
-
-
-def _pushes(
-    given: CollidingScene,
-    on: Mapping[int, int | str | None],
-    still: Collection[int],
-    turn: int,
-) -> list[_Push]:
-    """For all objects that overlap. ``on``: label -> what it stands on."""
-    found = []
-    fixed = {*still, *on.values()}
-    for first, second, way in given.world(still).pair_overlaps():
-        if on[first] == second or on[second] == first:
-            continue
-        front, back = _in_order(given.scene, first, second)
-        eye = given.scene.camera.position
-        boxes = [given.scene[label].box for label in (front, back)]
-        away = (np.mean(boxes, axis=(0, 1)) - eye) * LEVEL
-        away /= np.linalg.norm(away)
-        level = way * LEVEL
-        depth = np.linalg.norm(way)
-        giving = {front, back} - fixed
-        behind, thickness = np.inf, 0.0
-        if giving and turn < ALONG_RAYS:
-            behind, thickness = _depth_along(given, front, back, away)
-        if 0 < behind < THROUGH * thickness:
-            giving = {front} if turn < REARS and front in giving else giving
-            found += _shared(given, front, giving, CLEAR * behind * away, eye)
-        elif np.linalg.norm(level) >= SIDEWAYS * depth:
-            outward = level * (depth / np.linalg.norm(level)) ** 2
-            found += _shared(given, first, {first, second} - {*still}, outward, None)
-    return found
-
-
-def _shared(
-    given: CollidingScene,
-    first: int,
-    giving: Collection[int],
-    way: np.ndarray,
-    eye: np.ndarray | None,
-) -> list[_Push]:
-    """A way (3,) from the first of two objects into the other, shared by those that give, by their
-    widths.
-    """
-    direction = way / np.linalg.norm(way)
-    sizes = {label: np.ptp(given.scene[label].box, axis=0) for label in giving}
-    widths = {label: float(size @ np.abs(direction)) for label, size in sizes.items()}
-    whole = sum(widths.values())
-    outward = {label: way if label == first else -way for label in giving}
-    return [_Push(label, outward[label] * widths[label] / whole, eye) for label in giving]
+def _cut(overlap: PartOverlap, pieces: Mapping[int, list[list[ConvexPart]]]) -> int | None:
+    """Cut one of two convex parts, in ``pieces``, by label what is left of each; tells whose."""
+    ends = []
+    for side, sign in ((overlap.first, -1.0), (overlap.second, 1.0)):
+        label, number = side or (0, 0)
+        for part in pieces[label][number] if side else ():
+            outward = sign * overlap.direction
+            place = float(outward @ overlap.middle) + overlap.depth / 2
+            left = beyond(part, outward, place)
+            lost = part.volume - sum(one.volume for one in left)
+            ends.append((lost, label, number, left))
+    if not ends:
+        return None
+    _, label, number, left = min(ends, key=lambda end: end[0])
+    pieces[label][number] = left
+    return label
 
 
 def _depth_along(
@@ -364,7 +307,7 @@ def _depth_along(
     return overlap_along(body.parts, obstacle.parts, away), float(thickness)
 
 
-def _shown(scene: Scene, label: int) -> Shown:
+def _shown(scene: Scene, label: int) -> Callable[[np.ndarray], np.ndarray]:
     """Whether the photo tells that there is nothing of an object at points (N, 3): what it shows
     there is neither the object nor another one that is nearer. False everywhere without a photo.
     """

@@ -23,7 +23,7 @@ from maquette.geometry.transforms import similarity
 from maquette.options import SimulationOptions
 from maquette.simulation.hulls import ConvexPart, convex_part, least_thickness
 from maquette.simulation.mass import LEAST_MASS, MassProperties, mesh_mass
-from maquette.simulation.parts import Decomposition, decomposed
+from maquette.simulation.parts import Decomposition, decomposed, retold
 from maquette.simulation.scale import ScaledScene
 from maquette.simulation.selection import assigned, labels_of
 from maquette.types import Instance, Scene, check_mesh
@@ -90,6 +90,20 @@ def solids_of(meshes: Sequence[trimesh.Trimesh], collision: str) -> list[Solid]:
     return [Solid(mesh, shape) for mesh, shape in zip(meshes, decomposed(meshes, collision))]
 
 
+def known_solids(scene: Scene, collision: str) -> list[Solid]:
+    """Those of the visible instances: with the convex parts with which the scene was settled, where
+    parts are asked for, else as ``solids_of`` makes them.
+    """
+    rows = scene.provenance.get("settled") if collision == "parts" else None
+    known = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    settled = {str(row.get("label")): row.get("parts") for row in known}
+    visible = scene.visible().instances
+    shapes = {i.label: retold(i.mesh, settled.get(str(i.label))) for i in visible}
+    rest = iter(solids_of([i.mesh for i in visible if shapes[i.label] is None], collision))
+    kept = [(i.mesh, shapes[i.label]) for i in visible]
+    return [next(rest) if shape is None else Solid(mesh, shape) for mesh, shape in kept]
+
+
 def bodies_of(
     scaled: ScaledScene,
     options: SimulationOptions,
@@ -108,7 +122,7 @@ def bodies_of(
     for instance in scene.instances:
         check_mesh(instance.mesh, f"the mesh of instance {instance.label}")
     if solids is None:
-        solids = solids_of([instance.mesh for instance in scene.instances], options.collision)
+        solids = known_solids(scene, options.collision)
     remarks = [*scaled.remarks]
     bodies = []
     for instance, solid in zip(scene.instances, solids):

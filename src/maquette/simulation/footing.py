@@ -3,43 +3,35 @@ put right, as little of it as is needed, so that the object stands as the photo 
 
 Part of settling, before physics. An object stands when its centre of mass is above the convex hull
 of its contacts. On its own it would roll onto the facet of its convex hull that is below its centre
-of mass: where that is only slanted, the object is sheared until the facet is level; where its
-contacts still do not reach far enough around the centre, the lowest places that do are drawn down
-as feet. Every step is made to the surface and to the convex parts alike.
+of mass: where that is only slanted, what collides is sheared until the facet is level; where its
+contacts still do not reach far enough around the centre, feet are put below the lowest places that
+do. The surface that is seen stays, but for what would be below the ground: feet and soles that
+nobody saw are no part of the true objects (docs/log.md, "Settling").
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy.spatial import ConvexHull, Delaunay, QhullError
 
-from maquette.export.glb import smooth_normals
+from maquette.geometry.transforms import transform_points
 from maquette.simulation.hulls import ConvexPart, convex_part, least_thickness
 from maquette.simulation.mass import mesh_mass
 
 STEEPEST = np.tan(np.deg2rad(25.0))  # slope of an underside that is levelled
 CONTACT = 0.02  # of the object's height: what is so near its lower end touches the ground
-SUNK = 0.15  # of its height that an object may be below the ground for that to be made flat
-DIRECTIONS = 16  # around the centre of mass
+SUNK = 0.3  # of its height that an object may be below the ground for that to be made flat
+DIRECTIONS = 64  # around the centre of mass: between fewer, a long thing has room to tip
 FOOT = 0.05  # of the longer side of the plan: radius of a foot
-LONGEST_SOLE = 0.4  # of the same, by which a contact gets longer
 CLOSE = 0.01  # of the wanted reach, which may lack
 SOLE = 0.05  # of the object's height: what of a foot's surroundings becomes its sole
 LEVEL = np.array([1.0, 0.0, 1.0])  # what keeps the plan of a point
-DOWNWARD = -0.3  # y of a normal; what faces down more than this is underside
 PATCHED = 0.2  # of its height that a supporter's surface may be raised for a level patch
 MOST_LEVELLED = 0.7  # of the height in which a levelled underside is made up for
-MOST_SQUEEZED = 0.1  # of its width by which a side of an object gives way, in each round
-MOST_FLATTENED = 0.25  # of the same, along rays
-SHOWN = 2.0  # of its height that a foot may be longer for none of it to show in the photo
-ALONG = np.linspace(0.0, 0.9, 4)  # where a foot is looked at, from its sole up
-
-Shown = Callable[[np.ndarray], np.ndarray]  # points (N, 3) -> (N,) whether matter there would show
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,28 +61,34 @@ class Standing:
         """(N, 3) of all parts."""
         return np.concatenate([part.vertices for part in self.parts])
 
+    def placed(self, pose: np.ndarray) -> Standing:
+        """Multiplied with a similarity (4, 4)."""
+        moved = [replace(p, vertices=transform_points(pose, p.vertices)) for p in self.parts]
+        return Standing(transform_points(pose, self.vertices), self.faces, tuple(moved))
+
 
 def footed(
     given: Standing,
     reach: float,
     floor: float,
-    shown: Shown,
+    gap: float,
 ) -> Standing:
     """The object with contacts that reach, in all directions, at least ``reach`` of the way from
-    its centre of mass to its rim, seen from above. What of it is below ``floor`` is raised to it,
-    unless that is much.
+    its centre of mass to its rim, seen from above: parts that collide, for nobody has seen them.
+    What of it is below ``floor`` is raised to it, unless that is much; its contacts are drawn down
+    to it from no more than ``gap`` above.
     """
     heights = given.corners[:, 1]
     low = float(heights.min())
     height = np.ptp(heights)
-    if low < floor < low + SUNK * height:
+    if low - gap < floor < low + SUNK * height:
         low = floor
-    return _with_feet(_soled(given, low, CONTACT * height), low, reach, shown)
+    return _with_feet(_soled(given, low, gap + CONTACT * height), low, reach)
 
 
 def levelled(given: Standing, eye: np.ndarray) -> Standing:
-    """Sheared, so that the facet onto which it would roll is level; what of the facet is nearest to
-    the eye (3,) stays, for the photo shows it.
+    """What collides sheared, so that the facet onto which it would roll is level; what of the facet
+    is nearest to the eye (3,) stays, for the photo shows it.
     """
     facet = _facet_below(given)
     if facet is None:
@@ -113,7 +111,9 @@ def levelled(given: Standing, eye: np.ndarray) -> Standing:
         share = np.clip(1.0 - over / band, 0.0, 1.0) if band < height else 1.0
         return points - np.outer(rise * share, [0.0, 1.0, 0.0])
 
-    return _warped(given, level)
+    thickness = least_thickness(given.vertices)
+    parts = tuple(convex_part(level(part.vertices), thickness) for part in given.parts)
+    return replace(given, parts=parts)
 
 
 def with_base(given: Standing, floor: float, reach: float) -> Standing:
@@ -178,8 +178,7 @@ def _facet_below(given: Standing) -> tuple[np.ndarray, float] | None:
 
 def with_patch(given: Standing, base: np.ndarray) -> Standing:
     """What carries an object with a level patch under its base (N, 3), so that it does not stand on
-    a bump alone: a convex part, to which the surface below is raised. Nothing where that is far
-    below, or the base has no area.
+    a bump alone: a convex part. Nothing where the surface is far below, or the base has no area.
     """
     level = float(base[:, 1].min())
     deepest = level - PATCHED * np.ptp(given.vertices[:, 1])
@@ -187,16 +186,15 @@ def with_patch(given: Standing, base: np.ndarray) -> Standing:
         plan = Delaunay(base[:, [0, 2]])
     except QhullError:
         return given
-    vertices = given.vertices.copy()
-    below = (vertices[:, 1] < level) & (vertices[:, 1] > deepest)
-    below &= plan.find_simplex(vertices[:, [0, 2]]) >= 0
+    heights = given.vertices[:, 1]
+    below = (heights < level) & (heights > deepest)
+    below &= plan.find_simplex(given.vertices[:, [0, 2]]) >= 0
     if not below.any():
         return given
-    low = float(vertices[below, 1].min())
-    vertices[below, 1] = level
+    low = float(heights[below].min())
     solid = np.concatenate([base * LEVEL + (0.0, height, 0.0) for height in (low, level)])
     patch = convex_part(solid, least_thickness(given.vertices))
-    return Standing(vertices, given.faces, (*given.parts, patch))
+    return replace(given, parts=(*given.parts, patch))
 
 
 def with_hollow(given: Standing, box: np.ndarray) -> Standing:
@@ -206,24 +204,22 @@ def with_hollow(given: Standing, box: np.ndarray) -> Standing:
     pieces: list[ConvexPart] = []
     for part in given.parts:
         rest = part
-        for axis, end in ((0, 0), (0, 1), (2, 0), (2, 1), (1, 0)):
-            outward = 1 if end else -1
-            pieces += _beyond(rest, axis, box[end, axis], outward)
-            inside = _beyond(rest, axis, box[end, axis], -outward)
+        for axis, end in itertools.product((0, 2, 1), range(2)):
+            outward = np.eye(3)[axis] * (1 if end else -1)
+            place = float(outward @ box[end])
+            pieces += beyond(rest, outward, place)
+            inside = beyond(rest, -outward, -place)
             if not inside:
                 break
             (rest,) = inside
     return replace(given, parts=tuple(pieces))
 
 
-def _beyond(
-    part: ConvexPart,
-    axis: int,
-    place: float,
-    side: int,
-) -> list[ConvexPart]:
-    """What of a convex part is on one side of a plane; nothing where that is thin."""
-    height = side * (part.vertices[:, axis] - place)
+def beyond(part: ConvexPart, outward: np.ndarray, place: float) -> list[ConvexPart]:
+    """What of a convex part is farther than ``place`` along a direction (3,); nothing where that is
+    thin.
+    """
+    height = part.vertices @ outward - place
     is_kept = height >= 0
     kept = part.vertices[is_kept]
     lost = part.vertices[~is_kept]
@@ -238,145 +234,52 @@ def _beyond(
     return [convex_part(points, thickness)]
 
 
-def squeezed(given: Standing, push: np.ndarray, eye: np.ndarray | None) -> Standing:
-    """The object narrower, on its side towards ``push`` (3,), by its length, or by a share of its
-    width; from its middle on, ever more. With an eye (3,) points move along their rays, so that
-    the picture stays; but what it stands on stays level.
-    """
-    most = MOST_SQUEEZED if eye is None else MOST_FLATTENED
-    length = float(np.linalg.norm(push))
-    direction = push / length
-    corners = given.corners
-    along = corners @ direction
-    middle = (along.min() + along.max()) / 2
-    half = max(along.max() - middle, 1e-12)
-    step = min(length, 2 * most * half)
-    low = corners[:, 1].min()
-    foot = SUNK * np.ptp(corners[:, 1])
-
-    def narrower(points: np.ndarray) -> np.ndarray:
-        share = np.clip((points @ direction - middle) / half, 0.0, 1.0)
-        if eye is None:
-            return points - np.outer(step * share, direction)
-        rays = points - eye
-        nearer = step * share / (rays @ direction)
-        moved = points - nearer[:, None] * rays
-        above = np.clip((points[:, 1] - low) / foot, 0.0, 1.0)
-        lowest = np.minimum(points[:, 1], low)
-        rise = moved[:, 1] - points[:, 1]
-        heights = points[:, 1] + above * rise
-        moved[:, 1] = np.maximum(heights, lowest)
-        return moved
-
-    return _warped(given, narrower)
-
-
-def _warped(given: Standing, warp: Callable[[np.ndarray], np.ndarray]) -> Standing:
-    thickness = least_thickness(given.vertices)
-    parts = tuple(convex_part(warp(part.vertices), thickness) for part in given.parts)
-    return Standing(warp(given.vertices), given.faces, parts)
-
-
 def _soled(given: Standing, low: float, band: float) -> Standing:
-    """What is less than ``band`` above a height, or below it, is at it."""
-
-    def flat(points: np.ndarray) -> np.ndarray:
-        heights = np.where(points[:, 1] < low + band, low, points[:, 1])
-        return np.stack([points[:, 0], heights, points[:, 2]], axis=1)
-
-    return _warped(given, flat)
-
-
-def _with_feet(
-    given: Standing,
-    low: float,
-    reach: float,
-    shown: Shown,
-) -> Standing:
-    """Feet where contacts do not reach far enough; of the places that do, the lowest, rather where
-    the photo does not show it; a longer sole where it would, and little is lacking.
+    """What collides less than ``band`` above a height, or below it, is at it; what is seen below it
+    is raised to it.
     """
+    thickness = least_thickness(given.vertices)
+    solids = []
+    for part in given.parts:
+        points = part.vertices.copy()
+        points[points[:, 1] < low + band, 1] = low
+        solids.append(_raised(convex_part(points, thickness), low))
+    raised = np.maximum(given.vertices, (-np.inf, low, -np.inf))
+    return Standing(raised, given.faces, tuple(solids))
+
+
+def _raised(part: ConvexPart, low: float) -> ConvexPart:
+    """Not below a height, as what is thin would be, so that the other contacts are none."""
+    return replace(part, vertices=np.maximum(part.vertices, (-np.inf, low, -np.inf)))
+
+
+def _with_feet(given: Standing, low: float, reach: float) -> Standing:
+    """Feet where contacts do not reach far enough: below the lowest of the places that do."""
     angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
     directions = np.stack([np.cos(angles), np.sin(angles)])
     centre = given.centre[[0, 2]]
     reaches = (given.vertices[:, [0, 2]] - centre) @ directions
     wanted = reach * reaches.max(0)
-    size = np.ptp(given.vertices, axis=0)
-    costs = _costs(given.vertices, low, shown)
-    thin = SHOWN * CONTACT * size[1]  # what a sole shows
-    longest = LONGEST_SOLE * max(size[0], size[2])
     for _ in range(DIRECTIONS):
         offsets = given.base[:, [0, 2]] - centre
-        reached = (offsets @ directions).max(0)
-        lacking = wanted - reached
+        lacking = wanted - (offsets @ directions).max(0)
         worst = int(lacking.argmax())
         if lacking[worst] <= CLOSE * wanted[worst]:
             break
         outside = np.flatnonzero(reaches[:, worst] >= wanted[worst])
-        cheapest = int(outside[costs[outside].argmin()])
-        length = given.vertices[cheapest, 1] - low
-        if lacking[worst] < longest and costs[cheapest] > length + thin:
-            given = _with_sole(given, lacking[worst] * directions[:, worst], low)
-        else:
-            given = _with_foot(given, cheapest, low)
+        lowest = int(outside[given.vertices[outside, 1].argmin()])
+        given = _with_foot(given, lowest, low)
     return given
 
 
-def _costs(vertices: np.ndarray, low: float, shown: Shown) -> np.ndarray:
-    """(V,) of a foot from each vertex down to a height."""
-    lengths = vertices[:, 1] - low
-    size = np.ptp(vertices, axis=0)
-    radius = FOOT * max(size[0], size[2])
-    share = np.zeros(len(vertices))
-    for along, side in itertools.product(ALONG, (-radius, 0.0, radius)):
-        points = vertices + (side, 0.0, 0.0)
-        points[:, 1] = low + along * lengths
-        share += shown(points) / (3 * len(ALONG))
-    return lengths + SHOWN * size[1] * share
-
-
 def _with_foot(given: Standing, vertex: int, low: float) -> Standing:
-    """The surroundings of a vertex of the underside, drawn down to a height."""
-    vertices = given.vertices.copy()
-    plan = vertices[:, [0, 2]]
+    """With a part from the surroundings of a vertex of the underside down to a height."""
+    vertices = given.vertices
     size = np.ptp(vertices, axis=0)
     radius = FOOT * max(size[0], size[2])
-    near = np.linalg.norm(plan - plan[vertex], axis=1) < radius
-    near &= vertices[:, 1] < vertices[vertex, 1] + SOLE * size[1]
-    near &= smooth_normals(vertices, given.faces)[:, 1] < DOWNWARD
-    near[vertex] = True
-    before = vertices[near]
-    vertices[near, 1] = low
-    return _with_part(given, vertices, [before, vertices[near]], low)
-
-
-def _with_sole(given: Standing, longer: np.ndarray, low: float) -> Standing:
-    """The contact that is farthest in a direction, longer by a way (2,), seen from above."""
-    vertices = given.vertices.copy()
-    plan = vertices[:, [0, 2]]
-    size = np.ptp(vertices, axis=0)
-    radius = FOOT * max(size[0], size[2])
-    touching = vertices[:, 1] <= low + 1e-3 * size[1]
-    along = plan @ longer / np.linalg.norm(longer)
-    tip = np.where(touching, along, -np.inf).argmax()
-    near = touching & (np.linalg.norm(plan - plan[tip], axis=1) < radius)
-    before = vertices[near]
-    front = near & (along >= np.median(along[near]))  # which is as wide as it was
-    vertices[np.ix_(front, [0, 2])] += longer
-    above = vertices[near] + (0.0, CONTACT * size[1], 0.0)
-    return _with_part(given, vertices, [before, vertices[near], above], low)
-
-
-def _with_part(
-    given: Standing,
-    vertices: np.ndarray,
-    solid: list[np.ndarray],
-    low: float,
-) -> Standing:
-    """With other vertices, and one convex part more, which even where it is thin is not below a
-    height, or the other contacts would be none.
-    """
-    part = convex_part(np.concatenate(solid), least_thickness(vertices))
-    raised = np.maximum(part.vertices, (-np.inf, low, -np.inf))
-    more = replace(part, vertices=raised)
-    return Standing(vertices, given.faces, (*given.parts, more))
+    away = np.linalg.norm((vertices - vertices[vertex]) * LEVEL, axis=1)
+    highest = vertices[vertex, 1] + SOLE * size[1]
+    above = vertices[(away < radius) & (vertices[:, 1] < highest)]
+    solid = np.concatenate([above, above * LEVEL + (0.0, low, 0.0)])
+    foot = _raised(convex_part(solid, least_thickness(vertices)), low)
+    return replace(given, parts=(*given.parts, foot))

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import fast_simplification
 import numpy as np
@@ -40,6 +41,7 @@ from maquette.simulation.hulls import (
     convex_part,
     least_thickness,
 )
+from maquette.types import JsonObject
 
 SECONDS = 30  # of the processor that one object may take, so that a busy machine makes the same
 PATIENCE = 600.0  # seconds until a process that gets no processor is ended
@@ -59,6 +61,8 @@ SETTINGS = {
 }
 UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # not there, or not whole
 RETRIES = ("off", "on")  # whether the surface is closed before it is decomposed
+DIGITS = 6  # of corners in a document
+SAME = 1e-4  # of its side by which the box of a mesh may differ from what a document tells
 OUTSIDE = 0.02  # of the object's side that its surface may be outside of all parts
 
 logger = logging.getLogger(__name__)
@@ -180,15 +184,29 @@ def _kept(surface: _Surface) -> Path:
     return cache_folder() / f"{summed.hexdigest()[:32]}.npz"
 
 
-def remember(mesh: trimesh.Trimesh, was: trimesh.Trimesh, shape: Decomposition) -> None:
-    """Keep the convex parts of a mesh, given in the frame of ``was``, the same but not centred on
-    its box, so that a file that is written of it collides alike.
+def told(mesh: trimesh.Trimesh, was: trimesh.Trimesh, shape: Decomposition) -> JsonObject:
+    """The convex parts of a mesh, given in the frame of ``was``, the same but not centred on its
+    box, for the document of its scene, so that a file that is written of it collides alike.
     """
-    surface = _surface(mesh)
     shift = np.asarray(mesh.vertices)[0] - np.asarray(was.vertices)[0]
-    placed = [part.vertices + shift - surface.middle for part in shape.parts]
-    with contextlib.suppress(OSError), atomic_write(_kept(surface)) as temporary:
-        np.savez(temporary, *[corners / surface.side for corners in placed])
+    corners = [np.round(part.vertices + shift, DIGITS).tolist() for part in shape.parts]
+    return {"triangles": len(mesh.faces), "box": mesh.bounds.tolist(), "corners": corners}
+
+
+def retold(mesh: trimesh.Trimesh, known: Any) -> Decomposition | None:
+    """The convex parts that a document tells of a mesh; None where it tells none, or of another."""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        low, high = np.asarray(known["box"], dtype=np.float64)
+        tolerance = SAME * float((high - low).max())
+        if len(mesh.faces) != known["triangles"] or not known["corners"]:
+            return None
+        if not np.allclose(mesh.bounds, [low, high], rtol=0.0, atol=tolerance):
+            return None
+        solids = [np.asarray(corners, dtype=np.float64) for corners in known["corners"]]
+        if all(np.isfinite(solid).all() and solid.shape[1:] == (3,) for solid in solids):
+            thickness = least_thickness(np.asarray(mesh.vertices))
+            return Decomposition(tuple(convex_part(solid, thickness) for solid in solids))
+    return None
 
 
 def _tried(vertices: np.ndarray, faces: np.ndarray) -> list[np.ndarray] | None:

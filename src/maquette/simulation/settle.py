@@ -1,17 +1,16 @@
 """Objects at rest: a scene in which everything stands as it would stand in the world.
 
 One photo leaves gaps, overlaps and ragged undersides. Each object is first brought into contact
-along its own ray, so that its picture stays; what overlaps is moved apart along the shortest way;
-then MuJoCo lets all of it come to rest. What topples or slides away is set back and gets a flatter
-underside, more of it each time, for the photo shows that it stands; what falls all the same is held
-where it was, and named.
+along its own ray, so that its picture stays; of convex parts that overlap one is cut; then MuJoCo
+lets all of it come to rest. What topples or slides away is set back and gets wider contacts, for
+the photo shows that it stands; what falls all the same is held where it was, and named. What is
+seen of objects stays but for its place, so the scene tells with which parts it was settled.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,20 +24,16 @@ from maquette.render.silhouette import visible_agreement
 from maquette.simulation.arrange import (
     REACHES,
     CollidingScene,
-    Manner,
     arranged,
+    carved,
     grounded,
     hanging,
     levelled_bodies,
-    made_to_stand,
     untangled,
-    with_instance,
     with_mesh,
-    with_room,
 )
 from maquette.simulation.bodies import Solid, solids_of
-from maquette.simulation.footing import Standing
-from maquette.simulation.parts import CUTS, remember
+from maquette.simulation.parts import CUTS, told
 from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
 
@@ -46,15 +41,10 @@ STAGE = "settle"
 FINDING_PARTS = 0.3  # of the time, about
 UNCHANGED = 0.01  # of its longest side by which an object changes without a remark
 MOST_LOST = 0.02  # of a scene's mean agreement with its masks, by standing
-MOST_FOR_PARTING = 0.03  # of the same, by leaving what it is in
-SUSPECTS = 2  # of those that lost most, of which one may be in the way of all
-LEAST_GAIN = 0.005  # of agreement, of all objects together, for another manner
+MOST_FOR_PARTING = 0.01  # of the same, by leaving what it is in
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
 TOPPLED = np.deg2rad(15.0)
 GONE = 0.05  # of the scene's longest side; what moves farther has left its place
-
-
-Way = tuple[int, bool, bool]  # a label, and what its manner is besides the effort
 
 
 @dataclass(frozen=True)
@@ -126,7 +116,7 @@ def settle(
         if label in looks and looks[label] > was[label] - MOST_LOST:
             given = lowered
     hung = hanging(given.scene)
-    tried, remarks = _until_at_rest(given, hung | static, progress)
+    tried, remarks = _until_at_rest(given, _agreement(scene), hung | static, progress)
     remarks = _changes(scene, tried.start.scene) | remarks
     remarks |= dict.fromkeys(hung, "nothing is near below it, so it hangs where it was")
     return _reported(scene, tried, overlaps, remarks)
@@ -134,76 +124,37 @@ def settle(
 
 def _until_at_rest(
     given: CollidingScene,
+    looks: Mapping[int, float],
     held: frozenset[int],
     progress: Progress,
 ) -> tuple[_Round, dict[int, str]]:
     """Tries with ever wider footings, and holding what they do not help; with a remark for each
-    object that is held or still moves.
+    object that is held or still moves. ``looks``: how each agreed with its mask at first.
     """
     unsteady = set[int]()
     kept = set[int]()
-    manners = {label: Manner() for label in given.solids}
-    used = set[Way]()  # each once, or two could take turns for ever
-    looks = _agreement(given.scene)
+    efforts = dict.fromkeys(given.solids, 0)
     bodies = levelled_bodies(given)
     while True:
         still = held | kept
-        stood = arranged(given, bodies, manners, still)
-        losers = _losers(looks, stood.scene, still)
-        if losers and _improve(stood, given, losers, bodies, manners, used):
-            continue
-        start = with_room(stood, still)
+        start = carved(arranged(given, bodies, efforts, still))
         tried = _try(start, still | unsteady)
         fallen = tried.fallen
         falling = len(fallen) / len(given.solids)
         progress(STAGE, 1.0 - (1.0 - FINDING_PARTS) * falling)
         wanting = _first(start.scene, fallen) or _first(start.scene, tried.leaning)
-        wider = [label for label in wanting if manners[label].effort + 1 < len(REACHES)]
-        for label in wider:
-            manners[label] = replace(manners[label], effort=manners[label].effort + 1)
+        wider = [label for label in wanting if efforts[label] + 1 < len(REACHES)]
+        efforts |= {label: efforts[label] + 1 for label in wider}
         if wider:
             continue
         unsteady |= fallen.intersection(wanting)
         losers = [] if fallen else _losers(looks, _moved(tried), still)
         if not (fallen or losers):
             break
-        if losers and not _improve(stood, given, losers, bodies, manners, used):
-            kept.add(losers[0])
+        kept |= {*losers[:1]}
     remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
-
-
-def _improve(
-    stood: CollidingScene,
-    given: CollidingScene,
-    losers: Sequence[int],
-    bodies: Mapping[int, Standing],
-    manners: dict[int, Manner],
-    used: set[Way],
-) -> bool:
-    """Put another manner into ``manners``, of one of those that lost most or of what they stand on:
-    with which all together agree most with their masks, none that was ``used``. False where that
-    is hardly more. ``stood``: the scene in which they stand as they do; ``given``: before that.
-    """
-    worst = losers[:SUSPECTS]
-    under = [stood.scene.support(label).on for label in worst]
-    best: dict[int, Manner] = {}
-    most = sum(_agreement(stood.scene).values()) + LEAST_GAIN
-    for label in [one for one in losers if one in worst or one in under]:
-        raw = with_instance(stood.scene, given.scene[label])
-        before = replace(stood, scene=raw, solids={**stood.solids, label: given.solids[label]})
-        for is_levelled, is_raised in itertools.product((True, False), repeat=2):
-            other = Manner(manners[label].effort, is_levelled, is_raised)
-            if other == manners[label] or (label, is_levelled, is_raised) in used:
-                continue
-            made = made_to_stand(before, label, bodies[label], other)
-            found = sum(_agreement(made.scene).values())
-            if found > most:
-                best, most = {label: other}, found
-    manners |= best
-    used |= {(label, other.is_levelled, other.is_raised) for label, other in best.items()}
-    return bool(best)
 
 
 def _changes(before: Scene, after: Scene) -> dict[int, str]:
@@ -219,12 +170,14 @@ def _changes(before: Scene, after: Scene) -> dict[int, str]:
 
 
 def _losers(looks: Mapping[int, float], settled: Scene, still: Collection[int]) -> list[int]:
-    """The labels of objects by how much agreement they lost, the most first, where they lost too
-    much on average; without those that are held anyway.
+    """The labels of objects that lost too much agreement, the most first, where all lost too much
+    on average; without those that are held anyway.
     """
     now = _agreement(settled)
-    free = sorted(looks.keys() - still, key=lambda label: now[label] - looks[label])
-    return free if _mean_loss(looks, now) > MOST_LOST else []
+    lost = {label: looks[label] - now[label] for label in looks.keys() - still}
+    worst = sorted(lost, key=lambda label: -lost[label])
+    too_much = _mean_loss(looks, now) > MOST_LOST
+    return [label for label in worst if lost[label] > MOST_LOST] if too_much else []
 
 
 def _mean_loss(before: Mapping[int, float], now: Mapping[int, float]) -> float:
@@ -290,13 +243,11 @@ def _reported(
     remarks: Mapping[int, str],
 ) -> SettledScene:
     after = _moved(tried)
-    for label, solid in tried.start.solids.items():
-        if tried.start.options.collision == "parts":
-            remember(after[label].mesh, tried.start.scene[label].mesh, solid.shape)
     left = _overlaps_left(tried)
     looks_before = _agreement(before)
     looks_after = _agreement(after)
     rows = []
+    said = []
     for old in before.visible().instances:
         label = old.label
         new = after[label]
@@ -309,8 +260,9 @@ def _reported(
         motion = displacement, float(np.rad2deg(tilt))
         row = RestingObject(label, old.node_name, *motion, *overlap, rests, remark, *looks)
         rows.append(row)
-    told = [dataclasses.asdict(row) for row in rows]
-    provenance = {**after.provenance, "settled": told}
+        start, shape = tried.start.scene[label].mesh, tried.start.solids[label].shape
+        said.append(dataclasses.asdict(row) | {"parts": told(new.mesh, start, shape)})
+    provenance = {**after.provenance, "settled": said}
     checked = [
         replace(i, confidence=looks_after.get(i.label, i.confidence)) for i in after.instances
     ]

@@ -27,6 +27,19 @@ ENOUGH = 5e-4  # overlap that may stay, in spans of the scene
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class PartOverlap:
+    """Two convex parts that overlap, each as the label of its object and its number there; None is
+    the ground.
+    """
+
+    first: tuple[int, int] | None
+    second: tuple[int, int] | None
+    middle: np.ndarray  # (3,) of the overlap, in the scene
+    direction: np.ndarray  # (3,) of length 1, from the first to the second
+    depth: float  # in scene units
+
+
 @dataclass(eq=False)
 class PhysicsWorld:
     """A model of MuJoCo and its state; the bodies in the order of the scene's."""
@@ -77,6 +90,27 @@ class PhysicsWorld:
             for first, second, direction, depth in self._overlaps()
             if min(first, second) > 0 and depth > ENOUGH
         ]
+
+    def part_overlaps(self) -> list[PartOverlap]:
+        """Of all pairs of convex parts, but for overlaps that may stay."""
+        self.library.mj_forward(self.model, self.data)
+        unit = self.bodies.metres_per_unit
+        back = np.linalg.inv(self.bodies.file_from_scene)
+        found = []
+        for contact in self.data.contact:
+            if -contact.dist > ENOUGH:
+                owners = self._part(contact.geom[0]), self._part(contact.geom[1])
+                middle = back[:3, :3] @ contact.pos + back[:3, 3]
+                direction = back[:3, :3] @ contact.frame[:3] * unit
+                found.append(PartOverlap(*owners, middle, direction, -contact.dist / unit))
+        return found
+
+    def _part(self, geom: int) -> tuple[int, int] | None:
+        """Label of a body and number of its part; None for the ground."""
+        body = int(self.model.geom_bodyid[geom])
+        if body == 0:
+            return None
+        return self.bodies.bodies[body - 1].label, int(geom - self.model.body_geomadr[body])
 
     def _overlaps(self) -> list[tuple[int, int, np.ndarray, float]]:
         """Bodies, the direction (3,) from the first to the second, and the depth, of each pair at
