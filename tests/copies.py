@@ -10,7 +10,12 @@ import subprocess
 import sys
 
 # What ``coarse_fields`` changes.
-FIELDS = {"fuse": ("RESOLUTION", "PIXELS", "MIRRORED"), "mirror": ("ANGLES", "OFFSETS")}
+FIELDS = {
+    "fuse": ("RESOLUTION", "PIXELS", "MIRRORED"),
+    "mirror": ("ANGLES", "OFFSETS"),
+    "finish": ("MOST_TRIANGLES",),
+    "texture": ("NEIGHBOURS",),
+}
 # What their tasks need; imported once, when the first of them is asked for.
 EVERYTHING = (
     "pytest",

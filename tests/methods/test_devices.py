@@ -15,6 +15,8 @@ from tests.checkpoints.tiny_trellis import write_iscene, write_trellis
 from tests.devices import install
 from tests.tiny import write_photo
 
+pytestmark = pytest.mark.usefixtures("coarse_fields")
+
 DEVICES = {"cuda": True, "mps": False}  # whether it has float64
 # Each method on one of them, in turn; with ``-m slow`` on the other, too.
 PLACES = [
@@ -70,7 +72,7 @@ WRITERS = {
         ("trellis-iscene", "cuda", 2),
         ("trellis-large", "mps", 1),  # shares its later stages with the one above
         ("midi-3d", "cuda", 2),
-        ("midi-3d", "mps", 2),
+        pytest.param("midi-3d", "mps", 2, marks=pytest.mark.slow),
         ("triposg", "cuda", 1),  # as trellis-large it makes each object by itself
     ],
 )
