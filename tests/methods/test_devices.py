@@ -15,8 +15,6 @@ from tests.checkpoints.tiny_trellis import write_iscene, write_trellis
 from tests.devices import install
 from tests.tiny import write_photo
 
-pytestmark = pytest.mark.usefixtures("coarse_fields")
-
 DEVICES = {"cuda": True, "mps": False}  # whether it has float64
 # Each method on one of them, in turn; with ``-m slow`` on the other, too.
 PLACES = [

@@ -23,8 +23,6 @@ from maquette.pipeline import generate
 from maquette.stages.perceive import perceive
 from tests.tiny import write_photo
 
-pytestmark = pytest.mark.usefixtures("coarse_fields")
-
 ROUNDING = 1e-4  # of a volume's numbers in [-1, 1]: other batches are summed in another order
 OBJECTS = (2, 3, 1)  # of the photos
 CPU = torch.device("cpu")

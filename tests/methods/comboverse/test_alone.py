@@ -27,8 +27,6 @@ from maquette.types import Camera
 from tests.methods.worlds import world
 from tests.tiny import smooth_geometry
 
-pytestmark = pytest.mark.usefixtures("coarse_fields")
-
 PITCH = 0.3
 
 

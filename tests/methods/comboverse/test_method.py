@@ -31,8 +31,6 @@ from tests.methods.worlds import result, world
 from tests.priors import FormulaPrior
 from tests.tiny import smooth_geometry
 
-pytestmark = pytest.mark.usefixtures("coarse_fields")
-
 FAST = Sampling(steps=1, zoom_steps=1)
 QUICK = {"iterations": 3, "views": 1, "faces": 200, "guidance": 5.0}
 
