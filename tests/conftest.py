@@ -48,19 +48,16 @@ def pytest_runtest_setup():
 
 @pytest.fixture(scope="module")
 def coarse_fields():
-    """Half as many cells along the sides of what is held to the photo, and a third as many pixels
-    of it, fewer triangles, hidden ones coloured from fewer shown ones, and fewer mirror planes are
-    judged by fewer places: a quarter of the time, for tests in which it matters that there is a
-    mesh.
+    """Half as many cells along the sides of what is held to the photo, and half as many pixels of
+    it, and fewer mirror planes are judged by fewer places: a third of the time, for tests in which
+    it matters that there is a mesh.
     """
     from maquette.stages import mirror
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("maquette.stages.fuse.RESOLUTION", 64)
-        patch.setattr("maquette.stages.fuse.PIXELS", 256)
+        patch.setattr("maquette.stages.fuse.PIXELS", 384)
         patch.setattr("maquette.stages.fuse.MIRRORED", 300)
-        patch.setattr("maquette.stages.finish.MOST_TRIANGLES", 3000)
-        patch.setattr("maquette.stages.texture.NEIGHBOURS", 20)
         patch.setattr(mirror, "ANGLES", mirror.ANGLES[::9])
         patch.setattr(mirror, "OFFSETS", mirror.OFFSETS[::3])
         yield
@@ -68,24 +65,11 @@ def coarse_fields():
 
 @pytest.fixture(scope="module")
 def few_points():
-    """Scores of a tenth of the points, aligned in a third of the steps, for tests in which it
-    matters that there is a score.
-    """
+    """Scores of a tenth of the points, for tests in which it matters that there is a score."""
     from maquette.evaluate import protocols
 
     fewer = tuple(
-        dataclasses.replace(
-            each,
-            points=each.points // 10,
-            scene_points=each.scene_points // 10,
-            icp=dataclasses.replace(
-                each.icp,
-                yaw_keep=1,
-                seed_iterations=8,
-                coarse_iterations=15,
-                fine_iterations=10,
-            ),
-        )
+        dataclasses.replace(each, points=each.points // 10, scene_points=each.scene_points // 10)
         for each in protocols.PROTOCOLS
     )
     with pytest.MonkeyPatch.context() as patch:

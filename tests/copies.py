@@ -10,12 +10,7 @@ import subprocess
 import sys
 
 # What ``coarse_fields`` changes.
-FIELDS = {
-    "fuse": ("RESOLUTION", "PIXELS", "MIRRORED"),
-    "mirror": ("ANGLES", "OFFSETS"),
-    "finish": ("MOST_TRIANGLES",),
-    "texture": ("NEIGHBOURS",),
-}
+FIELDS = {"fuse": ("RESOLUTION", "PIXELS", "MIRRORED"), "mirror": ("ANGLES", "OFFSETS")}
 # What their tasks need; imported once, when the first of them is asked for.
 EVERYTHING = (
     "pytest",

@@ -6,11 +6,9 @@ import sys
 
 from maquette.app import worker
 from maquette.execute.processes import end_with_parent
-from maquette.stages import finish, fuse, texture
+from maquette.stages import fuse
 
 end_with_parent()
 fuse.RESOLUTION = 64
-fuse.PIXELS = 256
-finish.MOST_TRIANGLES = 3000
-texture.NEIGHBOURS = 20
+fuse.PIXELS = 384
 sys.exit(worker.main())

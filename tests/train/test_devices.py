@@ -36,7 +36,7 @@ WAITS = {
 FLOAT64 = {"cuda": True, "mps": False}
 # Of the two the Mac is the stricter, but samples of text-to-image are made with float64 still.
 EXAMINED_ON = {"text-to-image": "cuda"}
-EARLIER = {"lift", "instance"}  # stages of what iscene trains, which goes through both networks
+EARLIER = {"lift", "instance"}  # as completion trains and as iscene does: the same task, and slow
 PLACES = [
     pytest.param(
         name,
