@@ -124,10 +124,10 @@ def test_a_configuration_that_makes_no_network_is_refused_before_it_takes_memory
 @pytest.mark.parametrize("depth", [3000, 65536, 2**40, 10**400])
 def test_a_configuration_that_asks_for_endless_work_is_refused_at_once(copy, depth):
     change_arguments(copy, depth=depth)
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(CheckpointError, match="damaged") as refusal:
         verify(copy)
-    assert "\n" not in str(refusal.value) and time.monotonic() - start < 20
+    assert "\n" not in str(refusal.value) and time.process_time() - start < 20
 
 
 def test_a_procedure_that_asks_for_endless_steps_is_refused(tmp_path):

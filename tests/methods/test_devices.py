@@ -70,7 +70,7 @@ WRITERS = {
         ("trellis-iscene", "cuda", 2),
         ("trellis-large", "mps", 1),  # shares its later stages with the one above
         ("midi-3d", "cuda", 2),
-        ("midi-3d", "mps", 2),
+        pytest.param("midi-3d", "mps", 2, marks=pytest.mark.slow),
         ("triposg", "cuda", 1),  # as trellis-large it makes each object by itself
     ],
 )

@@ -8,6 +8,8 @@ from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.stages.finish import LEAST_TRIANGLES, Finish, finished_mesh
 from tests.stages.balls import RADIUS, perceived_ball
 
+pytestmark = pytest.mark.usefixtures("coarse_fields")
+
 
 def ball_volume():
     distance = cell_centres(64).norm(dim=-1) - RADIUS

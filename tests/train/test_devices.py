@@ -36,11 +36,14 @@ WAITS = {
 FLOAT64 = {"cuda": True, "mps": False}
 # Of the two the Mac is the stricter, but samples of text-to-image are made with float64 still.
 EXAMINED_ON = {"text-to-image": "cuda"}
+EARLIER = {"lift", "instance"}  # as completion trains and as iscene does: the same task, and slow
 PLACES = [
     pytest.param(
         name,
         place,
-        marks=() if place == EXAMINED_ON.get(name, "mps") else pytest.mark.slow,
+        marks=()
+        if place == EXAMINED_ON.get(name, "mps") and name not in EARLIER
+        else pytest.mark.slow,
     )
     for name in WAITS
     for place in FLOAT64

@@ -78,16 +78,18 @@ def half_width(mask: np.ndarray, inwards: np.ndarray, most: float) -> np.ndarray
     """(H, W) float32 radius of the largest disc within a mask that covers each of its pixels, up to
     ``most`` pixels and to the steps of GROWTH.
     """
-    found = np.maximum(inwards, 0.5)
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    part = np.s_[top : top + height, left : left + width]
+    inside = inwards[part]
+    found = np.maximum(inside, 0.5)
     radius = 1.0
-    while radius < GROWTH * most:
-        centres = inwards >= radius
-        if not centres.any():
-            break
-        away = cv2.distanceTransform((~centres).astype(np.uint8), cv2.DIST_L2, 5)
-        found = np.where(away < radius, np.maximum(found, radius), found)
+    while radius < GROWTH * most and (inside >= radius).any():
+        away = cv2.distanceTransform((inside < radius).view(np.uint8), cv2.DIST_L2, 5)
+        np.maximum(found, radius, out=found, where=away < radius)
         radius *= GROWTH
-    return np.where(mask, found, 0.0).astype(np.float32)
+    widest = np.zeros(mask.shape, np.float32)
+    widest[part] = found * mask[part]
+    return widest
 
 
 def _upright(thin: np.ndarray, surroundings: float) -> np.ndarray:
