@@ -254,8 +254,9 @@ def made_to_stand(
         motion = _along_ray(scene.camera.position, bottom, bottom - drop, LEAST_DROP * span)
         placed = motion @ scene[label].world_from_instance
         given = replace(given, scene=scene.transform(label, placed, carry=True))
-    is_carried = isinstance(supporter, int) and np.isfinite(drop)
-    return given.seated(label, supporter) if is_carried else given
+    if isinstance(supporter, int) and np.isfinite(drop):
+        return given.seated(label, supporter)
+    return given
 
 
 def carved(given: CollidingScene) -> CollidingScene:
