@@ -176,8 +176,8 @@ class SceneOptions:
     )
     revolve: bool = option(
         True,
-        help="bottles, cups, bowls and the like get the shape of a body of revolution, where their "
-        "outline tells that they are one (on by default)",
+        help="what has the outline of a body of revolution (bottles, cups, bowls) or of a box gets "
+        "the shape of one, where depth is estimated (on by default)",
     )
     precision: str = option(
         "auto", choices=PRECISIONS, help="of the networks (default: auto, fp32 on the processor)"

@@ -76,7 +76,7 @@ class Perception:
     supports: Mapping[int, Support] = field(default_factory=dict)  # by label
     # label -> height below which nothing of it lies; empty without a measured depth
     floors: Mapping[int, float] = field(default_factory=dict)
-    # label -> body of revolution, where depth is estimated
+    # label -> body of revolution or box, where depth is estimated
     turned: Mapping[int, PlacedBody] = field(default_factory=dict)
 
     @property
@@ -154,7 +154,7 @@ def perceive(net: GeometryNet, given: SceneInput, revolve: bool = True) -> Perce
     frame by the visible surfaces.
 
     A focal length that the input tells is used as it is. ``revolve``: objects whose outline is that
-    of a body of revolution are taken for one, unless depth is given.
+    of a body of revolution or of a box are taken for one, unless depth is given.
 
     InputError when the objects are so small that the lifted picture shows none of them.
     """

@@ -87,7 +87,7 @@ class Fitted:
 
 def found_bodies(seen: DepthPicture, photo: np.ndarray, labels: np.ndarray) -> Bodies:
     """The objects of a photo (H, W, 3) with labels (H, W) that are bodies of revolution, as far as
-    outline and estimated relief tell; each about the eye, its axis at distance 1.
+    outline and estimated relief tell, or boxes; each about the eye, its middle at distance 1.
 
     Of 360 objects of the training library, each alone in a photo of 512 pixels, a quarter of them
     such bodies, these limits find a third of the bodies and one other thing, a mug whose handle is

@@ -1,10 +1,10 @@
-"""What it gains to see bodies of revolution (stages/profile.py): scenes of the benchmark made with
-and without, paired.
+"""What it gains that bodies of revolution and boxes are told by their outlines (stages/profile.py,
+stages/cuboid.py): scenes of the benchmark made with and without, paired.
 
-    python benchmarks/turned_bodies.py --assets HELD_OUT/ [--set random] [--scenes 48]
+    python benchmarks/known_shapes.py --assets HELD_OUT/ [--set random] [--scenes 48]
 
-Scene F, object F and box IoU by protocol iscene with fewer points; and the mean F of the objects
-that are taken for such bodies alone. Scenes without any are the same both times and count as 0.
+Scene F, object F and box IoU by protocol iscene with fewer points. Scenes without any such shape
+are the same both times and count as 0.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from maquette.data.catalogue import Catalogue
 from maquette.evaluate.cases import Case
 from maquette.evaluate.sets import held_out_assets, make_case
 from maquette.stages.profile import found_bodies
-from maquette.stages.turned import Bodies, TurnedBody
+from maquette.stages.turned import Bodies, KnownShape
 
 MEASURES = ("scene F", "object F", "box IoU")
 
 
 def made(case: Case, models: object, is_off: bool) -> tuple[maquette.Scene, tuple[int, ...]]:
-    """A case's scene, and the labels that are taken for bodies of revolution."""
-    found: dict[int, TurnedBody] = {}
+    """A case's scene, and the labels of known shapes."""
+    found: dict[int, KnownShape] = {}
 
     def find(*given: object) -> Bodies:
         found.update({} if is_off else found_bodies(*given))  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ def made(case: Case, models: object, is_off: bool) -> tuple[maquette.Scene, tupl
 
 
 def measured(case: Case, models: object) -> tuple[np.ndarray, int] | None:
-    """Scores (2, 3) without and with, and how many objects are such bodies; None without any."""
+    """Scores (2, 3) without and with, and how many shapes are known; None without any."""
     scene, labels = made(case, models, is_off=False)
     if not labels:
         return None
@@ -69,9 +69,9 @@ def main() -> None:
             continue
         gains[index] = found[0][1] - found[0][0]
         objects += found[1]
-        tqdm.write(f"{index}: {found[1]} bodies, {found[0].round(3).tolist()}")
+        tqdm.write(f"{index}: {found[1]} shapes, {found[0].round(3).tolist()}")
     half = student.ppf(0.975, len(gains) - 1) * gains.std(0, ddof=1) / len(gains) ** 0.5
-    print(f"{objects} bodies of revolution in {len(gains)} scenes, {(gains != 0).any(1).sum()}")
+    print(f"{objects} known shapes in {len(gains)} scenes, {(gains != 0).any(1).sum()}")
     for name, gain, spread in zip(MEASURES, gains.mean(0), half):
         print(f"| {name} | {gain:+.3f} ± {spread:.3f} |")
 
