@@ -57,7 +57,7 @@ def world() -> World:
         torch.manual_seed(0)
         photo = scene_input()
         with torch.inference_mode():
-            perception = perceive(smooth_geometry(), photo)
+            perception = perceive(smooth_geometry(), photo, revolve=False)  # rectangles are boxes
         return World(Models(lively(Generator(GENERATOR)), ball_vae().eval()), perception)
 
 

@@ -57,14 +57,23 @@ def guess_loss(guess: Tensor, target: Tensor) -> Tensor:
     error = (guess[:, 0] - truth[:, 0]).abs()
     near = truth[:, 0].abs() < 0.95
     count = near.sum(1) + 1
-    # A tenth of the cells: picking them is dearer to write and several times cheaper than passes
-    # over all colours of all cells.
+    at_surface = _summed_near(error, near, guess, truth)
+    return (error.mean(1) + at_surface / count).mean()
+
+
+def _summed_near(error: Tensor, near: Tensor, guess: Tensor, truth: Tensor) -> Tensor:
+    """(B,) sums over the cells that are ``near`` (B, N), of distance errors (B, N) and a tenth of
+    those of the colours in guess and truth (B, 4, N).
+    """
+    if error.device.type != "cpu":  # which cells these are, a device would have to be asked
+        hue = (guess[:, 1:] - truth[:, 1:]).abs().sum(1)
+        return (near * (error + 0.1 * hue)).sum(1)
+    # A tenth of the cells: on a processor several times cheaper than passes over all colours.
     rows, cells = near.nonzero(as_tuple=True)
     guessed, true = (volume.transpose(1, 2)[rows, cells, 1:] for volume in (guess, truth))
     hue = (guessed - true).abs().sum(1)
-    at_surface = error[rows, cells] + 0.1 * hue
-    shape = error.mean(1) + error.new_zeros(len(error)).index_add(0, rows, at_surface) / count
-    return shape.mean()
+    summed = error.new_zeros(len(error))
+    return summed.index_add(0, rows, error[rows, cells] + 0.1 * hue)
 
 
 def occupancy_iou(vae: VolumeVAE, latents: Tensor, truth: Tensor) -> Tensor:
