@@ -105,7 +105,7 @@ class _Fit:
         told = ~near[rows[ends], columns[ends]]
         return cls(outline, along.max(0) + 0.5, told)
 
-    @property
+    @cached_property
     def size(self) -> float:
         """Longer side of the mask in window pixels."""
         rows, columns = np.nonzero(self.outline.own)
@@ -121,7 +121,7 @@ class _Fit:
         (ray,) = level_rays(self.outline.camera, corner + self.outline.step * place[None])
         return ray / np.hypot(ray[0], ray[2])
 
-    @property
+    @cached_property
     def unit(self) -> float:
         """The mask's size at the middle, in distances."""
         away = np.linalg.norm(self.middle)

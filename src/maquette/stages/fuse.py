@@ -205,10 +205,12 @@ def fused_field(
 
 def _turned_field(body: PlacedBody, scene_from_cube: np.ndarray) -> Tensor:
     """(RESOLUTION,) * 3 field of a body of revolution in a cube."""
-    cells = cell_centres(RESOLUTION).numpy().reshape(-1, 3).astype(np.float64)
     truncations = float(scene_from_cube[0, 0]) * TRUNCATION
-    away = body.distance(transform_points(scene_from_cube, cells)) / truncations
-    field = away.clip(-1, 1).astype(np.float32).reshape((RESOLUTION,) * 3)
+    field = np.empty((RESOLUTION,) * 3, np.float32)
+    for layer, cells in zip(field, cell_centres(RESOLUTION).numpy()):  # one after the other: memory
+        places = transform_points(scene_from_cube, cells.reshape(-1, 3))
+        layer[:] = body.distance(places).reshape(layer.shape)
+    field = (field / truncations).clip(-1, 1)
     return torch.from_numpy(field)
 
 

@@ -198,7 +198,7 @@ def _about(outline: Outline, column: float, count: int) -> Fitted:
     """The upright body of ``count`` heights about the axis behind a column of the window."""
     axis, heights = _levels(outline, column, count)
     radii = _radii(outline, axis, heights)
-    every = 1 if count == HEIGHTS else SPARSE
+    every = max(1, len(outline.own) // WINDOW) if count == HEIGHTS else SPARSE
     inner = from_axis(outline.inner_rays[::every], heights, axis)
     outer = from_axis(outline.outer_rays[::every], heights, axis)
     # no wider than what is seen of it, where other objects leave more room
@@ -245,9 +245,10 @@ def _radii(outline: Outline, axis: np.ndarray, heights: np.ndarray) -> np.ndarra
 def from_axis(rays: np.ndarray, heights: np.ndarray, axis: np.ndarray) -> np.ndarray:
     """(N, M) distances from the axis at which rays (N, 3) meet the planes at heights (M,)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        at = heights / rays[:, 1:2]
-        x = at * rays[:, :1] - axis[0]
-        z = at * rays[:, 2:] - axis[1]
+        rays = rays.astype(np.float32)
+        at = heights.astype(np.float32) / rays[:, 1:2]
+        x = at * rays[:, :1] - np.float32(axis[0])
+        z = at * rays[:, 2:] - np.float32(axis[1])
         distance = np.hypot(x, z)
     return np.where((at > 0) & np.isfinite(distance), distance, np.inf)
 
