@@ -224,3 +224,10 @@ def test_the_kinds_of_weights_follow_from_the_layout():
     record = run(prompt="a lamp on a box", layout="none").decided
     assert record == {"prompt": "a lamp on a box", "layout": "none", "iterations": 3, "views": 1}
     assert dataclasses.asdict(ComboVerseOptions())["layout"] == "ssds"
+
+
+def test_an_outline_tells_no_shape_that_the_photo_was_not_asked_for(monkeypatch):
+    shape = run(layout="depth").shapes[1]  # of a perception without known shapes
+    monkeypatch.setattr("maquette.stages.perceive.found_bodies", pytest.fail)
+    with torch.inference_mode():
+        COMBOVERSE.remake(networks(), world().perception, 2, shape.state, FAST)

@@ -51,15 +51,17 @@ def make_alone(
     *,
     yaw: float = 0.0,
     fit: bool = True,
+    revolve: bool = True,
 ) -> Alone | None:
     """Make an object from its picture alone; None when its volume holds no surface. InputError when
     the picture shows nothing of it.
 
     yaw: ``ray_azimuth`` of the object in the photo. The picture's own camera looks straight at the
     object, that of the photo past it. fit: hold the volume to the silhouette and the visible
-    surface of the picture.
+    surface of the picture. revolve: as ``perceive`` takes it.
     """
-    own = perceive(net, SceneInput(completed.image, (InstanceMask(label, completed.mask),)))
+    given = SceneInput(completed.image, (InstanceMask(label, completed.mask),))
+    own = perceive(net, given, revolve)
     visible = present(own.visible_box(label), f"pixel of instance {label}")
     cube = box_cube([visible, own.boxes[label]])
     volume = zoom_again(models, own, label, {"scene_from_cube": cube}, sampling).volume
