@@ -7,9 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from maquette.geometry.transforms import similarity
 from maquette.stages.cuboid import LEAST_IOU, Cuboid, fitted_box
+from maquette.stages.known import known_shapes
 from maquette.stages.outline import Outline
-from maquette.stages.profile import found_bodies
-from maquette.stages.turned import placed_bodies, with_surfaces
+from maquette.stages.shapes import placed_shapes, with_surfaces
 from tests.stages.vases import EYE, PHOTO, photographed, vase
 
 SIDES = np.array([0.3, 0.22, 0.16])
@@ -26,14 +26,14 @@ def box(degrees, sides=SIDES):
 
 def found(*meshes):
     seen, labels = photographed(*meshes)
-    return seen, found_bodies(seen, PHOTO, labels)
+    return seen, known_shapes(seen, PHOTO, labels)
 
 
 @pytest.mark.parametrize("degrees", [15, 40, 70])
 def test_an_outline_tells_all_of_a_box(degrees):
     seen, bodies = found(box(degrees))
-    placed = placed_bodies(seen, bodies)[1]
-    assert isinstance(placed.body, Cuboid)
+    placed = placed_shapes(seen, bodies)[1]
+    assert isinstance(placed.shape, Cuboid)
     points = trimesh.sample.sample_surface(box(degrees), 2000, seed=0)[0]
     assert np.abs(placed.distance(points)).mean() < 0.005
     assert np.abs(placed.box - box(degrees).bounds).max() < 0.02
@@ -43,7 +43,7 @@ def test_what_stands_before_it_does_not_change_it():
     wall = trimesh.creation.box((0.06, 0.3, 0.02)).apply_translation([0.2, 0.0, 0.4])
     seen, bodies = found(box(40), wall)
     points = trimesh.sample.sample_surface(box(40), 2000, seed=0)[0]
-    assert np.abs(placed_bodies(seen, bodies)[1].distance(points)).mean() < 0.01
+    assert np.abs(placed_shapes(seen, bodies)[1].distance(points)).mean() < 0.01
 
 
 def test_other_outlines_are_no_boxes():
@@ -81,7 +81,7 @@ def test_distances_are_those_to_the_nearest_point():
 
 def test_its_mirrors_leave_it_as_it_is():
     seen, bodies = found(box(40))
-    placed = placed_bodies(seen, bodies)[1]
+    placed = placed_shapes(seen, bodies)[1]
     points = trimesh.sample.sample_surface(box(40), 500, seed=0)[0]
     planes = placed.mirrors(EYE)
     assert len(planes) == 2

@@ -15,8 +15,9 @@ from maquette.models.conditioning import letterbox
 from maquette.stages import fuse
 from maquette.stages.closeup import closeup
 from maquette.stages.fuse import RESOLUTION, Witness, fused_field
+from maquette.stages.shapes import PlacedShape
 from maquette.stages.thin import thin_parts
-from maquette.stages.turned import PlacedBody, TurnedBody
+from maquette.stages.turned import TurnedBody
 from tests.stages.balls import RADIUS, perceived_ball
 
 SIZE = 256
@@ -163,9 +164,9 @@ def test_a_body_of_revolution_takes_the_place_of_what_was_generated(seen):
     heights = np.linspace(-RADIUS, RADIUS, 65) / 2  # of a ball two units away
     radii = np.sqrt((RADIUS / 2) ** 2 - heights**2)
     ball_of_revolution = TurnedBody(np.array([0.0, -1.0]), heights, radii, np.eye(3))
-    placed = PlacedBody.at(ball_of_revolution, seen.camera.position, 2.0)
+    placed = PlacedShape.at(ball_of_revolution, seen.camera.position, 2.0)
     found = fused_field(
-        torch.ones(64, 64, 64), dataclasses.replace(seen, turned={1: placed}), 1, np.eye(4)
+        torch.ones(64, 64, 64), dataclasses.replace(seen, shapes={1: placed}), 1, np.eye(4)
     )
     assert iou(found.field < 0, inside_ball()) > 0.95
     (mirror,) = found.mirrors

@@ -97,6 +97,12 @@ def pixel_rays(camera: Camera) -> Float[np.ndarray, "H W 3"]:
     return pixels @ np.linalg.inv(camera.intrinsics).T
 
 
+def world_rays(camera: Camera, pixels: Real[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 3"]:
+    """World-frame directions through pixels, whose z-depth is 1."""
+    homogeneous = np.column_stack([pixels, np.ones(len(pixels))])
+    return homogeneous @ np.linalg.inv(camera.intrinsics).T @ camera.rotation.T
+
+
 def on_ray(camera: Camera, pixel: Real[np.ndarray, " 2"], depth: float) -> Float[np.ndarray, " 3"]:
     """The world point at a z-depth that a pixel shows."""
     ray = np.linalg.solve(camera.intrinsics, np.array([*pixel, 1.0])) * depth

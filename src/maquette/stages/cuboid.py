@@ -3,8 +3,7 @@ and its outline, of six corners, tells five of them: turn, length, width, height
 away it is, no outline tells.
 
 In the flow: outlines of a photo's objects -> which of them are such boxes (beside ``profile``),
-with depth and hidden sides like those of bodies of revolution (``turned``). Shapes: N rays or
-points.
+a kind of known shape (``shapes``). Shapes of arrays: N rays or points.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import cv2
 import numpy as np
 from scipy.optimize import least_squares
 
+from maquette.geometry.cameras import world_rays
 from maquette.stages.outline import Outline
-from maquette.stages.turned import level_rays
 
 DIRECTIONS = np.linspace(0.0, 2 * np.pi, 40, endpoint=False)  # in which outlines are compared
-AROUND = np.stack([np.cos(DIRECTIONS), np.sin(DIRECTIONS)])  # (2, 40)
+TOWARDS = np.stack([np.cos(DIRECTIONS), np.sin(DIRECTIONS)])  # (2, 40)
 TURNS = np.deg2rad(np.arange(5.0, 90.0, 15.0))  # that the search begins with
 EVALUATIONS = 40  # of each
 START = np.array([0.0, -0.5, -0.5, -0.5, 0.0, -0.3])  # see _Fit
@@ -98,7 +97,7 @@ class _Fit:
         """How far the mask reaches, and where something else may go on before it."""
         rows, columns = np.nonzero(outline.own)
         places = np.column_stack([columns, rows]) + 0.5
-        along = places @ AROUND
+        along = places @ TOWARDS
         ends = along.argmax(0)
         disc = np.ones((NEAR_UNKNOWN, NEAR_UNKNOWN), np.uint8)
         near = cv2.dilate(outline.unknown.astype(np.uint8), disc) > 0
@@ -118,7 +117,7 @@ class _Fit:
         place = 0.5 * np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
         place += [columns.min(), rows.min()]
         corner = self.outline.pixels[0] - 0.5 * self.outline.step
-        (ray,) = level_rays(self.outline.camera, corner + self.outline.step * place[None])
+        (ray,) = world_rays(self.outline.camera, corner + self.outline.step * place[None])
         return ray / np.hypot(ray[0], ray[2])
 
     @cached_property
@@ -152,7 +151,7 @@ class _Fit:
     def errors(self, numbers: np.ndarray) -> np.ndarray:
         """In shares of the mask's size, and the prior."""
         drawn = self.picture(self.box(numbers))
-        off = (drawn @ AROUND).max(0) - self.reached
+        off = (drawn @ TOWARDS).max(0) - self.reached
         sides = PRIOR * (numbers[1:4] - START[1:4])
         return np.concatenate([off * self.told / self.size, sides])
 
@@ -180,3 +179,9 @@ def fitted_box(outline: Outline) -> tuple[Cuboid, float]:
     _, best = min(tried, key=lambda one: one[0])
     box = fit.box(best)
     return box, fit.iou(box) if fit.told.sum() >= LEAST_TOLD else 0.0
+
+
+def cuboid(outline: Outline) -> Cuboid | None:
+    """The box that an object is, if it is one."""
+    box, iou = fitted_box(outline)
+    return box if iou > LEAST_IOU else None

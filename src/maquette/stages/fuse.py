@@ -35,8 +35,8 @@ from maquette.stages.closeup import Closeup, closeup, distance_within, middle_li
 from maquette.stages.join import joined
 from maquette.stages.mirror import MirrorPlane, VisibleMatter, mirrored_field
 from maquette.stages.perceive import Perception
+from maquette.stages.shapes import PlacedShape
 from maquette.stages.thin import ThinParts, thin_parts
-from maquette.stages.turned import PlacedBody
 from maquette.types import Camera
 
 RESOLUTION = 128  # cells of a fused field along each side
@@ -186,11 +186,11 @@ def fused_field(
     if measured:  # what is estimated leans, and bodies that follow it get thick
         cube_from_scene = np.linalg.inv(scene_from_cube)
         reached = transform_points(cube_from_scene, witness.surface(REACHED))
-    body = perception.turned.get(label)
-    if body is None:
+    shape = perception.shapes.get(label)
+    if shape is None:
         fine = bent(generated, reached, RESOLUTION)
     else:
-        fine = _turned_field(body, scene_from_cube)
+        fine = _known_field(shape, scene_from_cube)
     field, shown = _held_to_photo(fine, witness)
     planes: tuple[MirrorPlane, ...] = ()
     if measured:
@@ -200,16 +200,16 @@ def fused_field(
     field = _without_hidden_islands(field, shown)
     field = joined(field, lambda cells: ~witness.covers_others(_position(cells)))
     mirrors = tuple(plane.moved(scene_from_cube) for plane in planes)
-    return Fused(field, mirrors if body is None else body.mirrors(perception.camera.position))
+    return Fused(field, mirrors if shape is None else shape.mirrors(perception.camera.position))
 
 
-def _turned_field(body: PlacedBody, scene_from_cube: np.ndarray) -> Tensor:
-    """(RESOLUTION,) * 3 field of a body of revolution in a cube."""
+def _known_field(shape: PlacedShape, scene_from_cube: np.ndarray) -> Tensor:
+    """(RESOLUTION,) * 3 field of a known shape in a cube."""
     truncations = float(scene_from_cube[0, 0]) * TRUNCATION
     field = np.empty((RESOLUTION,) * 3, np.float32)
     for layer, cells in zip(field, cell_centres(RESOLUTION).numpy()):  # one after the other: memory
         places = transform_points(scene_from_cube, cells.reshape(-1, 3))
-        layer[:] = body.distance(places).reshape(layer.shape)
+        layer[:] = shape.distance(places).reshape(layer.shape)
     field = (field / truncations).clip(-1, 1)
     return torch.from_numpy(field)
 

@@ -1,7 +1,7 @@
 """The outline of one object in a window of the photo, along rays in level axes.
 
 In the flow: masks, camera and estimated depth (``perceive``) -> what is the object, what is
-background, and what may hide some of it -> its profile (``profile``). Shapes: N rays or points, P
+background, and what may hide some of it -> which shape it has (``profile``, ``cuboid``). Shapes: N rays or points, P
 pixels of a window's side.
 """
 
@@ -15,13 +15,12 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from maquette.geometry.cameras import moved
+from maquette.geometry.cameras import moved, world_rays
 from maquette.geometry.transforms import similarity
 from maquette.masks.labels import labels_in
 from maquette.models.conditioning import cut_window
 from maquette.photos.pixels import nearest_inside
 from maquette.stages.frame import DepthPicture
-from maquette.stages.turned import level_rays
 from maquette.types import Camera
 
 MARGIN = 1.25  # of the window around the mask's box
@@ -69,7 +68,7 @@ class Outline:
         holes = ndimage.binary_fill_holes(own)  # a label on a lid: the outline is around it
         hides = _may_hide(mask, cut.labels, depth)
         unknown = ~own & (mask | hides | holes | ~cut.inside)
-        return cls(own, unknown, depth, pixels, level_rays(seen.camera, pixels), seen.camera)
+        return cls(own, unknown, depth, pixels, world_rays(seen.camera, pixels), seen.camera)
 
     @cached_property
     def _grown(self) -> np.ndarray:
@@ -120,7 +119,7 @@ class Outline:
         ends = rows[[0, -1]]
         columns = _line(rows, middles)(ends)
         places = self.pixels[0] + self.step * np.column_stack([columns, ends])
-        across = np.cross(*level_rays(self.camera, places))
+        across = np.cross(*world_rays(self.camera, places))
         across /= np.linalg.norm(across)
         axis = UP - across[1] * across
         axis /= np.linalg.norm(axis)

@@ -45,11 +45,11 @@ from maquette.stages.frame import (
     into_boxes,
     shown_labels,
 )
+from maquette.stages.known import known_shapes
 from maquette.stages.lines import seen_by_lines
 from maquette.stages.measured import Measured, floors, put_in
-from maquette.stages.profile import found_bodies
+from maquette.stages.shapes import KnownShapes, PlacedShape, placed_shapes, with_surfaces
 from maquette.stages.support import find_supports, likely_supports
-from maquette.stages.turned import Bodies, PlacedBody, placed_bodies, with_surfaces
 from maquette.types import Camera, SceneInput, Support
 
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
@@ -76,8 +76,8 @@ class Perception:
     supports: Mapping[int, Support] = field(default_factory=dict)  # by label
     # label -> height below which nothing of it lies; empty without a measured depth
     floors: Mapping[int, float] = field(default_factory=dict)
-    # label -> body of revolution or box, where depth is estimated
-    turned: Mapping[int, PlacedBody] = field(default_factory=dict)
+    # label -> what its outline tells, where depth is estimated
+    shapes: Mapping[int, PlacedShape] = field(default_factory=dict)
 
     @property
     def seen(self) -> DepthPicture:
@@ -137,15 +137,15 @@ class Perception:
 
     def visible_box(self, label: int, trim: float = 0.02) -> np.ndarray | None:
         """(2, 3) box of an instance's visible surface without its most extreme points, and of the
-        body of revolution that it is; None when no pixel is left.
+        shape that its outline tells; None when no pixel is left.
         """
         points = self.points[self.picture.labels == label]
         if len(points) == 0:
             return None
         box = np.stack([np.quantile(points, q, axis=0) for q in (trim, 1 - trim)])
-        if label not in self.turned:
+        if label not in self.shapes:
             return box
-        return bounding_box(np.concatenate([box, self.turned[label].box]))
+        return bounding_box(np.concatenate([box, self.shapes[label].box]))
 
 
 @torch.no_grad()
@@ -181,18 +181,18 @@ def perceive(net: GeometryNet, given: SceneInput, revolve: bool = True) -> Perce
     if given.geometry is not None:
         known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
     is_measured = known.fine is not None  # such surfaces are where they are
-    turned: Bodies = {}
+    shapes: KnownShapes = {}
     if revolve and not is_measured:
-        turned = found_bodies(known.seen, given.image, labels)
-        known = replace(known, seen=with_surfaces(known.seen, turned))
+        shapes = known_shapes(known.seen, given.image, labels)
+        known = replace(known, seen=with_surfaces(known.seen, shapes))
     boxed = known.seen if is_measured else into_boxes(known.seen, known.boxes)
     supports = find_supports(boxed, known.boxes)
     if not is_measured:
         known = replace(known, seen=in_contact(known.seen, boxed, supports))
     likely = likely_supports(boxed, known.boxes, supports)
     perception = _in_scene_frame(known, given, labels, supports)
-    placed = placed_bodies(perception.seen, turned)
-    return replace(perception, supports=likely, turned=placed)
+    placed = placed_shapes(perception.seen, shapes)
+    return replace(perception, supports=likely, shapes=placed)
 
 
 def _with_camera(estimate: _Estimate, given: SceneInput, labels: np.ndarray) -> _Estimate:

@@ -1,7 +1,7 @@
 """The profile of a body of revolution, from its outline: of bottles, cups, pots, lamps, balls it
 tells the whole shape, hidden side included, and better than any estimate of their depth.
 
-In the flow: outlines of a photo's objects -> which of them are such bodies (``turned``). A ray of
+In the flow: outlines of a photo's objects (``known``) -> those that are such bodies (``turned``). A ray of
 the background that meets the level plane at a height h does so outside of the body. So the body's
 radius at h is the distance from its axis at which the nearest of these rays does: the profile
 follows without a search, also where something else hides half of it. Only the axis is searched,
@@ -16,16 +16,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from maquette.masks.labels import labels_in
-from maquette.stages import cuboid
-from maquette.stages.cuboid import Cuboid, fitted_box
-from maquette.stages.frame import BACKGROUND_DEPTH, DepthPicture
+from maquette.geometry.cameras import world_rays
+from maquette.stages.frame import BACKGROUND_DEPTH
 from maquette.stages.outline import Outline
-from maquette.stages.turned import Bodies, KnownShape, TurnedBody, level_rays
+from maquette.stages.turned import TurnedBody
 
 WINDOW = 96  # pixels a side, in which a body is searched
-FINE = 224  # at most, in which it is then looked at as closely as the photo shows it
-LEAST_PIXELS = 150  # of a mask; less of an outline tells nothing
 LEAST_RELIEF = 40  # pixels of an object and of what is made of it, whose depths are compared
 HEIGHTS = 64  # of a profile
 FEWER = 24  # while the axis is searched
@@ -85,30 +81,7 @@ class Fitted:
         return replace(self, body=replace(self.body, own_from_level=own_from_level))
 
 
-def found_bodies(seen: DepthPicture, photo: np.ndarray, labels: np.ndarray) -> Bodies:
-    """The objects of a photo (H, W, 3) with labels (H, W) that are bodies of revolution, as far as
-    outline and estimated relief tell, or boxes; each about the eye, its middle at distance 1.
-
-    Of 360 objects of the training library, each alone in a photo of 512 pixels, a quarter of them
-    such bodies, these limits find a third of the bodies and one other thing, a mug whose handle is
-    not seen; in crowded photos of 256 pixels one in ten is another thing, mostly a prism.
-    """
-    bodies: dict[int, KnownShape] = {}
-    for label in labels_in(labels).tolist():
-        if (labels == label).sum() < LEAST_PIXELS:
-            continue
-        outline = Outline.of(seen, photo, labels, label, WINDOW)
-        if not outline.tells:
-            continue
-        size = int(np.clip(outline.step * WINDOW, WINDOW, FINE))
-        finer = Outline.of(seen, photo, labels, label, size)
-        found = _turned(outline, finer) or _cuboid(finer)
-        if found is not None:
-            bodies[label] = found
-    return bodies
-
-
-def _turned(outline: Outline, finer: Outline) -> TurnedBody | None:
+def turned_body(outline: Outline, finer: Outline) -> TurnedBody | None:
     """The body of revolution that an object is, if it is one; finer: the same outline."""
     fit = fitted(outline)
     closer = len(finer.own) > len(outline.own)
@@ -120,12 +93,6 @@ def _turned(outline: Outline, finer: Outline) -> TurnedBody | None:
     if body.slimness < LOWEST or (body.slimness > LOW and not _bulges_like(body, outline)):
         return None
     return body
-
-
-def _cuboid(outline: Outline) -> Cuboid | None:
-    """The box that an object is, if it is one."""
-    box, iou = fitted_box(outline)
-    return box if iou > cuboid.LEAST_IOU else None
 
 
 def _bulges_like(body: TurnedBody, outline: Outline) -> bool:
@@ -222,7 +189,7 @@ def _levels(outline: Outline, column: float, count: int) -> tuple[np.ndarray, np
     top, bottom = rows[0], rows[-1] + 1
     corner = outline.pixels[0] - 0.5 * outline.step
     places = np.array([[column, row] for row in (top, bottom, 0.5 * (top + bottom))])
-    rays = level_rays(outline.camera, corner + outline.step * places)
+    rays = world_rays(outline.camera, corner + outline.step * places)
     level = np.hypot(rays[:, 0], rays[:, 2])
     high, low, _ = rays[:, 1] / level
     more = BEYOND * (high - low)

@@ -228,6 +228,6 @@ def test_the_kinds_of_weights_follow_from_the_layout():
 
 def test_an_outline_tells_no_shape_that_the_photo_was_not_asked_for(monkeypatch):
     shape = run(layout="depth").shapes[1]  # of a perception without known shapes
-    monkeypatch.setattr("maquette.stages.perceive.found_bodies", pytest.fail)
+    monkeypatch.setattr("maquette.stages.perceive.known_shapes", pytest.fail)
     with torch.inference_mode():
         COMBOVERSE.remake(networks(), world().perception, 2, shape.state, FAST)

@@ -203,7 +203,7 @@ def first_stage(
         sampling,
         yaw=ray_azimuth(camera, (box[:2] + box[2:]) / 2),
         fit=fit,
-        revolve=label in perception.turned,  # the photo decides, and who asked for none of it
+        revolve=label in perception.shapes,  # the photo decides, and who asked for none of it
     )
     if alone is None:
         return Failure(label, "decode", "its volume holds no surface; try another seed")
