@@ -18,11 +18,10 @@ from standing import scores
 from tqdm import tqdm
 
 import maquette
-from maquette.checkpoints.embedded import PERCEPTION, load_models
+from maquette.checkpoints.embedded import PERCEPTION, ModelSet, load_models
 from maquette.data.catalogue import Catalogue
 from maquette.evaluate.cases import Case
 from maquette.evaluate.sets import held_out_assets, make_case
-from maquette.pipeline import ModelSet
 from maquette.stages.perceive import perceive
 
 MEASURES = ("scene F", "object F", "box IoU")

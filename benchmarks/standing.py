@@ -83,16 +83,22 @@ def before_and_after(
     stands, left = drop_test(settled.scene, "parts")  # with which it was settled
     held = np.array([not row.rests for row in settled.objects])
     looks = masks_lost(settled)
-    pairs = scored_pair(scene, settled.scene, None if truth is None else truth / Path(path).name)
+    case = None if truth is None else truth / Path(path).name
+    pairs = scored_pair(scene, settled.scene, case)
     print(
         f"{path}: {len(stood)} objects, stood {stood.sum()}, stand {stands.sum()}, "
         f"held {held.sum()}, {seconds:.1f} s; masks lost {np.mean(looks or [0]):.3f}",
         flush=True,
     )
+    print_remarks(settled)
+    return stood, stands, held, overlap, left, np.array(looks), pairs
+
+
+def print_remarks(settled: SettledScene) -> None:
+    """A line for each object of which settling has something to say."""
     for row in settled.objects:
         if row.remark:
             print(f"    {row.node}: {row.remark}; moved {row.displacement:.3f}")
-    return stood, stands, held, overlap, left, np.array(looks), pairs
 
 
 def masks_lost(settled: SettledScene) -> list[float]:

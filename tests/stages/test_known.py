@@ -1,4 +1,4 @@
-"""Which objects have a shape that their outlines tell, also half hidden and leaning; what has none is
+"""Which objects have a shape that their outlines tell, also half hidden and leaning; others are
 left alone.
 """
 

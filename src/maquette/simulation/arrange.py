@@ -280,8 +280,10 @@ def _cut(overlap: PartOverlap, pieces: Mapping[int, list[list[ConvexPart]]]) -> 
     """Cut one of two convex parts, in ``pieces``, by label what is left of each; tells whose."""
     ends = []
     for side, sign in ((overlap.first, -1.0), (overlap.second, 1.0)):
-        label, number = side or (0, 0)
-        for part in pieces[label][number] if side else ():
+        if side is None:  # the ground gives way to nothing
+            continue
+        label, number = side
+        for part in pieces[label][number]:
             outward = sign * overlap.direction
             place = float(outward @ overlap.middle) + overlap.depth / 2
             left = beyond(part, outward, place)

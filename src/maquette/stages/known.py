@@ -15,9 +15,7 @@ from maquette.stages.outline import Outline
 from maquette.stages.profile import WINDOW, turned_body
 from maquette.stages.shapes import KnownShape, KnownShapes
 
-FINE = (
-    224  # pixels a side at most, in which an object is looked at as closely as the photo shows it
-)
+FINE = 224  # pixels a side at most, for a second look, as close as the photo admits
 LEAST_PIXELS = 150  # of a mask; less of an outline tells nothing
 
 

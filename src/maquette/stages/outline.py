@@ -1,8 +1,8 @@
 """The outline of one object in a window of the photo, along rays in level axes.
 
 In the flow: masks, camera and estimated depth (``perceive``) -> what is the object, what is
-background, and what may hide some of it -> which shape it has (``profile``, ``cuboid``). Shapes: N rays or points, P
-pixels of a window's side.
+background, and what may hide some of it -> which shape it has (``profile``, ``cuboid``). Shapes of
+arrays: N rays or points, P pixels of a window's side.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The profile of a body of revolution, from its outline: of bottles, cups, pots, lamps, balls it
 tells the whole shape, hidden side included, and better than any estimate of their depth.
 
-In the flow: outlines of a photo's objects (``known``) -> those that are such bodies (``turned``). A ray of
-the background that meets the level plane at a height h does so outside of the body. So the body's
-radius at h is the distance from its axis at which the nearest of these rays does: the profile
-follows without a search, also where something else hides half of it. Only the axis is searched,
-along the picture's rows; how it leans, the middles of the mask's rows tell. Shapes: N rays, M
-heights.
+In the flow: outlines of a photo's objects (``known``) -> those that are such bodies (``turned``).
+A ray of the background that meets the level plane at a height h does so outside of the body. So the
+body's radius at h is the distance from its axis at which the nearest of these rays does: the
+profile follows without a search, also where something else hides half of it. Only the axis is
+searched, along the picture's rows; how it leans, the middles of the mask's rows tell. Shapes of
+arrays: N rays, M heights.
 """
 
 from __future__ import annotations

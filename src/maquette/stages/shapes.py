@@ -105,8 +105,8 @@ KnownShapes = Mapping[int, KnownShape]  # by label
 
 
 def with_surfaces(seen: DepthPicture, shapes: KnownShapes) -> DepthPicture:
-    """The depth map with the surfaces of known shapes, each about as far away as it was. What is seen far
-    below the rim of a vessel stays.
+    """The depth map with the surfaces of known shapes, each about as far away as it was. What is
+    seen far below the rim of a vessel stays.
     """
     depth = seen.depth.copy()
     for label, shape in shapes.items():
