@@ -99,6 +99,18 @@ def test_settling_is_the_scenes_own_and_counts_as_a_stage(models, photo, scene, 
     assert all(same(a, b) for a, b in zip(scene.instances, made.instances))
 
 
+@pytest.mark.parametrize(
+    "raised", [RuntimeError("inertia must satisfy A + B >= C"), InputError("x")]
+)
+def test_a_scene_that_cannot_be_settled_is_not_lost(photo, models, monkeypatch, raised):
+    def settle(scene, progress):
+        raise raised
+
+    monkeypatch.setattr(maquette.Scene, "settle", settle)
+    made = generate(*photo, models=models, steps=2, settle=True)
+    assert made.instances and str(raised) in made.input.warnings[-1]
+
+
 def test_settling_without_its_extra_is_said_before_any_work(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"needs mujoco.*pip install 'maquette\[sim\]'"):

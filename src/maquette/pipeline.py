@@ -19,7 +19,7 @@ from maquette.attempt import Attempt, Callbacks, Clock, attempted, best_of, inst
 from maquette.checkpoints.depth_networks import DepthNetwork
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
 from maquette.declare import names_of, refuse_unknown
-from maquette.errors import InputError
+from maquette.errors import InputError, contained
 from maquette.geometry.cameras import moved
 from maquette.given.fit import KNOWN, GeometrySource
 from maquette.hardware import choose_device
@@ -120,10 +120,21 @@ def generate(
     provenance |= _how_it_went(attempts, kept, given)
     provenance["options"] = chosen.record() | kept.decided
     scene = _scene_of(kept, given, provenance | method.report())
-    if chosen.settle and scene.instances:
+    if chosen.settle:
         with clock.stage("settle"):
-            scene = scene.settle(progress)
+            scene = _at_rest(scene, given, progress)
     return _with_costs(scene, clock)
+
+
+def _at_rest(scene: Scene, given: SceneInput, progress: Progress) -> Scene:
+    """The scene settled; or as it was made, with a warning, where that cannot be done: what is made
+    is not lost.
+    """
+    try:
+        with contained("the objects do not rest", "the scene is as it was made"):
+            return scene.settle(progress)
+    except InputError as error:
+        return replace(scene, input=replace(given, warnings=(*given.warnings, str(error))))
 
 
 def _with_costs(scene: Scene, clock: Clock) -> Scene:
@@ -146,15 +157,16 @@ def _scene_of(kept: Attempt, given: SceneInput, provenance: JsonObject) -> Scene
         new_from_old = filling_frame(instances)
         camera = moved(camera, new_from_old)
         instances = tuple(in_frame(instance, new_from_old) for instance in instances)
+    supports = known_supports(kept.perception.supports, {i.label for i in instances})
     return Scene(
         instances=instances,
         camera=camera,
         failures=kept.failures,
-        ground_height=ground_height(instances),
+        ground_height=ground_height(instances, supports),
         metres_per_unit=kept.perception.metres_per_unit,
         provenance=provenance,
         input=given,
-        supports=known_supports(kept.perception.supports, {i.label for i in instances}),
+        supports=supports,
     )
 
 
@@ -311,7 +323,7 @@ def imagine(
         instances=tuple(instances),
         camera=camera,
         failures=tuple(failures),
-        ground_height=ground_height(instances),
+        ground_height=ground_height(instances, {}),
         provenance=provenance | {"options": options.record()},
     )
 

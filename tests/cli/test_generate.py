@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import signal
@@ -50,6 +51,33 @@ def test_one_photo_has_its_three_files_and_a_summary(generate, tmp_path, capsys)
     )
     assert said.err == ""  # no bar where there is no terminal
     assert [i.label for i in maquette.load(tmp_path / "out").instances] == [1, 2]
+
+
+def installed(monkeypatch, is_there):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *more: is_there if name == "mujoco" else found(name, *more),
+    )
+
+
+@pytest.mark.parametrize("asked", [(), ("--settle",), ("--no-settle",)])
+@pytest.mark.parametrize("is_there", [True, None])
+def test_objects_come_to_rest_where_the_library_is_unless_not_asked_for(
+    generate, tmp_path, capsys, monkeypatch, asked, is_there
+):
+    installed(monkeypatch, is_there)
+    settled = []
+    monkeypatch.setattr(maquette.Scene, "settle", lambda self, shown: settled.append(1) or self)
+    code = generate(*write_photo(tmp_path), *asked)
+    said = capsys.readouterr()
+    wanted = is_there if not asked else asked == ("--settle",)
+    if asked == ("--settle",) and not is_there:
+        assert code == 1 and "needs mujoco" in said.err
+        return
+    assert code == 0 and len(settled) == bool(wanted)
+    told = maquette.load(tmp_path / "out").provenance["options"]["settle"]
+    assert told is bool(wanted)
 
 
 def test_options_arrive(generate, tmp_path, capsys):

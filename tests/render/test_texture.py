@@ -12,8 +12,9 @@ from maquette.geometry.cameras import intrinsics_from_fov, look_at, project
 from maquette.render.assemble import assemble
 from maquette.render.preview import render_scene
 from maquette.render.rasterize import rasterize
-from maquette.render.texture import textured, unlit
+from maquette.render.texture import textured
 from maquette.types import Camera, Instance, Scene
+from tests.render.unlit import unlit
 
 CORNERS = np.array([[-0.5, -0.5, 0.0], [0.5, -0.5, 0.0], [0.5, 0.5, 0.0], [-0.5, 0.5, 0.0]])
 FACES = np.array([[0, 1, 2], [0, 2, 3]])

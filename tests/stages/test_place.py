@@ -8,7 +8,7 @@ import trimesh
 
 from maquette.geometry.cameras import moved, project
 from maquette.stages.place import UNIT, filling_frame, ground_height, in_frame, instance_seed, place
-from maquette.types import Camera
+from maquette.types import GROUND, Camera, Support
 
 
 def world_vertices(instance):
@@ -66,22 +66,32 @@ def test_a_scene_in_the_frame_that_it_fills_looks_the_same_and_has_its_longest_s
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_objects_stand_on_the_lowest(count):
     assert ground_height(
-        [box_at(0.1 * k - 0.3, label=k) for k in range(1, count + 1)]
+        [box_at(0.1 * k - 0.3, label=k) for k in range(1, count + 1)], {}
     ) == pytest.approx(-0.2, abs=1e-6)
 
 
 def test_one_sunk_object_among_many_does_not_move_the_ground():
     level = [box_at(-0.2, label=k) for k in range(1, 21)]
-    assert ground_height([*level, box_at(-0.9, label=21)]) == pytest.approx(-0.2, abs=1e-6)
+    assert ground_height([*level, box_at(-0.9, label=21)], {}) == pytest.approx(-0.2, abs=1e-6)
 
 
 def test_the_ground_follows_the_scene_and_not_the_order():
     bottoms = [-0.2, -0.25, -0.1, 0.0, 0.1]
-    low = ground_height([box_at(b, label=k) for k, b in enumerate(bottoms)])
+    low = ground_height([box_at(b, label=k) for k, b in enumerate(bottoms)], {})
     assert ground_height(
-        [box_at(b + 0.3, label=k) for k, b in enumerate(bottoms[::-1])]
+        [box_at(b + 0.3, label=k) for k, b in enumerate(bottoms[::-1])], {}
     ) == pytest.approx(low + 0.3, abs=1e-6)
-    assert ground_height([]) == -0.5
+    assert ground_height([], {}) == -0.5
+
+
+def test_what_stands_on_the_ground_tells_where_it_is_and_what_stands_on_a_table_does_not():
+    table, *things = (box_at(b, label=k) for k, b in enumerate([-0.4, *([0.2] * 20)], start=1))
+    supports = {1: Support(GROUND, 1.0)} | {one.label: Support(1, 1.0) for one in things}
+    low = pytest.approx(-0.4, abs=1e-6)
+    assert ground_height([table, *things], supports) == low
+    assert ground_height([table, *things], {}) == pytest.approx(0.2, abs=1e-6)
+    unknown = {one.label: Support(None, 0.0) for one in (table, *things)}
+    assert ground_height([table, *things], unknown) == ground_height([table, *things], {})
 
 
 def test_seeds_of_instances_differ_by_scene_and_label():

@@ -7,11 +7,11 @@ from scipy import ndimage
 
 from maquette.document.appearance import vertex_colors_of
 from maquette.geometry.cameras import look_at
-from maquette.render.texture import unlit
 from maquette.stages.closeup import closeup
 from maquette.stages.mirror import MirrorPlane
 from maquette.stages.texture import LEAST_SIDE, pack, textured
 from maquette.types import Camera, Instance, Scene
+from tests.render.unlit import unlit
 from tests.stages.balls import RADIUS, perceived_ball
 
 SIZE = 400

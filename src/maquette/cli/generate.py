@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -150,7 +151,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     add_options(parser, ExecutionOptions)
     add_common(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, settle=None)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +180,8 @@ def run(args: argparse.Namespace) -> int:
     if args.batch < 1:
         raise InputError(f"--batch {args.batch}: expected at least 1")
     refuse_file_name(args.out)
+    if args.settle is None:  # nothing is said of it
+        args.settle = importlib.util.find_spec("mujoco") is not None
     wanted = _wanted(args)
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:

@@ -164,7 +164,7 @@ def scene_of(
     if camera is None:
         points = [np.asarray(mesh.vertices) for mesh in meshes.values()] or [np.zeros((1, 3))]
         camera = orbit_cameras(np.concatenate(points), [0.0], 512, 512)[0]
-    return Scene(tuple(instances), camera, ground_height=ground_height(instances))
+    return Scene(tuple(instances), camera, ground_height=ground_height(instances, {}))
 
 
 def camera_to_dict(camera: Camera | None) -> Record | None:

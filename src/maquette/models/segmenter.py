@@ -29,7 +29,6 @@ from maquette.photos.pixels import Size
 PROMPTS = 4  # planes: positive clicks, negative clicks, inside the box, the mask before
 NEAR = 0.04  # of the window's side: how far around it a click is felt
 ALIKE = 32  # channels in which places are compared
-STRIDE = 32  # sides of windows are multiples of it
 # Without the release's last stage: a fifth of the weights, and the coarsest map's width is 192.
 KEPT_STAGES = (*STAGES[:-2], replace(STAGES[-2], tapped=True))
 SEEN = 3  # planes that are drawn of all objects at once

@@ -171,8 +171,9 @@ class SceneOptions:
     )
     settle: bool = option(
         False,
-        help="let the objects come to rest, as `maquette settle` does "
-        "(needs `pip install 'maquette[sim]'`; off by default)",
+        help="let the objects come to rest, as `maquette settle` does (needs "
+        "`pip install 'maquette[sim]'`; `maquette generate` does it where that is installed, "
+        "unless `--no-settle`)",
     )
     revolve: bool = option(
         True,

@@ -1,4 +1,4 @@
-"""Textures on what was drawn, and pictures without light.
+"""Textures on what was drawn.
 
 Beside rasterize.py, which knows colours of vertices only: from the face that a pixel sees follow
 its barycentric weights, its place in the texture, and the colour there.
@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from maquette.render.assemble import SceneMesh, assemble
+from maquette.render.assemble import SceneMesh
 from maquette.render.rasterize import (
     RenderBuffers,
     between_corners,
     corner_weights,
     picked,
     pixel_from_world,
-    rasterize,
 )
 from maquette.render.vectors import compiled, inlined, row_of
-from maquette.types import Camera, Scene
+from maquette.types import Camera
 
 
 def textured(buffers: RenderBuffers, mesh: SceneMesh, camera: Camera) -> np.ndarray:
@@ -88,22 +87,3 @@ def _paint(
                 corner = texture[bottom, left, channel]
                 below = _between(corner, texture[bottom, right, channel], u - left)
                 albedo[row, column, channel] = _between(above, below, v - top) / 255.0
-
-
-def unlit(scene: Scene, camera: Camera | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """What a camera, by default the scene's own, sees without light: colours (H, W, 3) uint8 and
-    the labels of the instances (H, W) int32, both 0 where there is nothing.
-    """
-    scene = scene.visible()
-    camera = scene.camera if camera is None else camera
-    mesh = assemble(scene.instances)
-    buffers = rasterize(
-        mesh.vertices,
-        mesh.faces,
-        camera,
-        vertex_colors=mesh.colors,
-        face_instance=mesh.face_instance,
-    )
-    labels = np.array([i.label for i in scene.instances] + [0], np.int32)
-    colours = textured(buffers, mesh, camera)
-    return np.rint(255 * colours).astype(np.uint8), labels[buffers.instance]

@@ -100,7 +100,7 @@ def hanging(scene: Scene) -> frozenset[int]:
         on = supported_by(scene, instance)
         drop = np.inf if on is None else fall(scene, instance, on)
         is_known = on is not None and on == scene.support(instance.label).on
-        if not np.isfinite(drop) or not (is_known or drop < NEAR * span):
+        if not (np.isfinite(drop) and (is_known or drop < NEAR * span)):
             found.add(instance.label)
     return frozenset(found)
 
@@ -212,12 +212,10 @@ def arranged(
     """
     scene = given.scene
     moving = [i.label for i in _supporters_first(scene) if i.label not in still]
-    on = {label: supported_by(scene, scene[label]) for label in moving}
-    poses = {label: scene[label].world_from_instance for label in moving if on[label] == GROUND}
-    corners = [bodies[label].placed(pose).corners for label, pose in poses.items()]
-    lows = [float(points[:, 1].min()) for points in corners]
-    if lows:
-        scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
+    standing = [scene[label] for label in moving if supported_by(scene, scene[label]) == GROUND]
+    placed = [bodies[one.label].placed(one.world_from_instance) for one in standing]
+    lows = [body.corners[:, 1].min() for body in placed]
+    scene = replace(scene, ground_height=float(np.median([*lows, scene.ground_height])))
     made = replace(given, scene=scene)
     for label in moving:
         made = made_to_stand(made, label, bodies[label], efforts.get(label, 0))

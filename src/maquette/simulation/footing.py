@@ -11,13 +11,13 @@ nobody saw are no part of the true objects (docs/log.md, "Settling").
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy.spatial import ConvexHull, Delaunay, QhullError
 
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.transforms import transform_points
 from maquette.simulation.hulls import ConvexPart, convex_part, least_thickness
 from maquette.simulation.mass import mesh_mass
@@ -31,6 +31,8 @@ CLOSE = 0.01  # of the wanted reach, which may lack
 SOLE = 0.05  # of the object's height: what of a foot's surroundings becomes its sole
 LEVEL = np.array([1.0, 0.0, 1.0])  # what keeps the plan of a point
 PATCHED = 0.2  # of its height that a supporter's surface may be raised for a level patch
+# axis and end (0 = lower) of the sides of a box at which what is in it is cut out
+CUT_ORDER = ((1, 0), (0, 0), (0, 1), (2, 0), (2, 1), (1, 1))
 MOST_LEVELLED = 0.7  # of the height in which a levelled underside is made up for
 
 
@@ -199,13 +201,18 @@ def with_patch(given: Standing, base: np.ndarray) -> Standing:
 
 def with_hollow(given: Standing, box: np.ndarray) -> Standing:
     """What carries an object without what of its convex parts is in a box (2, 3) or above that:
-    they fill the hollow in which the object lies.
+    they fill the hollow in which the object lies. What is below the box is cut off first, for each
+    piece that reaches the ground is in contact with it.
     """
     pieces: list[ConvexPart] = []
     for part in given.parts:
+        low, high = bounding_box(part.vertices)
+        if np.any((low >= box[1]) | (high <= box[0])):
+            pieces.append(part)
+            continue
         rest = part
-        for axis, end in itertools.product((0, 2, 1), range(2)):
-            outward = np.eye(3)[axis] * (1 if end else -1)
+        for axis, end in CUT_ORDER:
+            outward = np.eye(3)[axis] * (2 * end - 1)
             place = float(outward @ box[end])
             pieces += beyond(rest, outward, place)
             inside = beyond(rest, -outward, -place)

@@ -148,10 +148,10 @@ def _until_at_rest(
         if wider:
             continue
         unsteady |= fallen.intersection(wanting)
-        losers = [] if fallen else _losers(looks, _moved(tried), still)
+        losers = set() if fallen else _losers(looks, _moved(tried), still)
         if not (fallen or losers):
             break
-        kept |= {*losers[:1]}
+        kept |= losers
     remarks = dict.fromkeys(unsteady, "it would fall over, so it is held where it stands")
     remarks |= dict.fromkeys(kept, "it would leave its place in the photo, so it is held there")
     return tried, remarks | dict.fromkeys(tried.moving, "it had not come to rest")
@@ -169,15 +169,15 @@ def _changes(before: Scene, after: Scene) -> dict[int, str]:
     return remarks
 
 
-def _losers(looks: Mapping[int, float], settled: Scene, still: Collection[int]) -> list[int]:
-    """The labels of objects that lost too much agreement, the most first, where all lost too much
-    on average; without those that are held anyway.
+def _losers(looks: Mapping[int, float], settled: Scene, still: Collection[int]) -> set[int]:
+    """The label of the object that lost most agreement, where all lost too much on average; not of
+    one that is held anyway.
     """
     now = _agreement(settled)
-    lost = {label: looks[label] - now[label] for label in looks.keys() - still}
-    worst = sorted(lost, key=lambda label: -lost[label])
     too_much = _mean_loss(looks, now) > MOST_LOST
-    return [label for label in worst if lost[label] > MOST_LOST] if too_much else []
+    lost = {label: looks[label] - now[label] for label in looks.keys() - still}
+    worst = sorted(lost, key=lambda label: -lost[label])[:1]
+    return {label for label in worst if too_much and lost[label] > MOST_LOST}
 
 
 def _mean_loss(before: Mapping[int, float], now: Mapping[int, float]) -> float:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,8 @@ import trimesh
 
 from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.transforms import similarity
-from maquette.types import Instance
+from maquette.stages.support import UNKNOWN
+from maquette.types import GROUND, Instance, Support
 
 UNIT = "unit"  # of an instance's state: how much larger it is than its method made it
 
@@ -73,14 +74,16 @@ def scaled(mesh: trimesh.Trimesh, scale: float) -> trimesh.Trimesh:
     return larger
 
 
-def ground_height(instances: Sequence[Instance]) -> float:
-    """Y of the ground: the lowest box bottom that the bulk of the scene agrees with (one object
-    sunk by an error does not count).
+def ground_height(instances: Sequence[Instance], supports: Mapping[int, Support]) -> float:
+    """Y of the ground: the lowest box bottom that the bulk of what stands on it agrees with (one
+    object sunk by an error does not count). supports: what stands on what, by label; where nothing
+    is said to stand on the ground, all may.
     """
     if not instances:
         return -0.5
-    bottoms = np.sort([instance.box[0, 1] for instance in instances])
-    return float(bottoms[0] if len(bottoms) < 4 else np.quantile(bottoms, 0.1))
+    said = [one for one in instances if supports.get(one.label, UNKNOWN).on == GROUND]
+    lows = [one.box[0, 1] for one in said or instances]
+    return float(np.quantile(lows, 0.1 if len(lows) > 3 else 0.0))
 
 
 def instance_seed(seed: int, label: int) -> int:
