@@ -42,8 +42,10 @@ from maquette.data.views import ViewConfig, sample_view
 from maquette.export.glb import glb_bytes
 from maquette.geometry.transforms import similarity
 from maquette.inputs import read_scene_input
+from maquette.render.assemble import assemble
+from maquette.render.rasterize import rasterize
 from maquette.render.silhouette import silhouettes_alone
-from maquette.render.texture import unlit
+from maquette.render.texture import textured
 from maquette.types import Instance, InstanceMask, Scene, SceneInput
 
 VIEW = ViewConfig(size=512, elevation=(10.0, 40.0), cut=0.0, unmasked=0.0)
@@ -136,6 +138,24 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
     return 0.5 * float(
         ndimage.distance_transform_edt(~a)[b].mean() + ndimage.distance_transform_edt(~b)[a].mean()
     )
+
+
+def unlit(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """What the scene's camera sees without light: colours (H, W, 3) uint8 and labels (H, W) int32,
+    both 0 where there is nothing.
+    """
+    scene = scene.visible()
+    mesh = assemble(scene.instances)
+    buffers = rasterize(
+        mesh.vertices,
+        mesh.faces,
+        scene.camera,
+        vertex_colors=mesh.colors,
+        face_instance=mesh.face_instance,
+    )
+    labels = np.array([i.label for i in scene.instances] + [0], np.int32)
+    colours = textured(buffers, mesh, scene.camera)
+    return np.rint(255 * colours).astype(np.uint8), labels[buffers.instance]
 
 
 def examined(scene: Scene) -> list[Agreement]:

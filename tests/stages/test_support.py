@@ -127,3 +127,15 @@ def test_a_raised_box_stands_on_what_is_seen_below_it():
     floating = block((0.1, 0.1, 0.1), (0.45, 0.2, 0.0))
     given, boxes = seen({1: TABLE, 3: CRATE, 4: floating})
     assert likely_supports(given, boxes, find_supports(given, boxes))[4] == UNKNOWN
+
+
+@pytest.mark.parametrize("out", [0.3, 0.5])
+@pytest.mark.parametrize("sinks", [0.0, 0.2])
+def test_what_reaches_over_an_edge_is_not_on_the_ground_below(out, sinks):
+    """Also where its box is estimated to end near the ground."""
+    width = 0.2
+    over = block((width, 0.12, 0.1), (0.35 + (out - 0.5) * width, -0.09, 0.05))
+    view, boxes = seen({1: TABLE, 2: over, 3: CRATE})
+    boxes[2] = boxes[2] - [[0, sinks, 0], [0, 0, 0]]
+    sure = {1: Support(GROUND, 1.0), 2: UNKNOWN, 3: Support(GROUND, 1.0)}
+    assert likely_supports(view, boxes, sure)[2] == Support(1, LIKELY)

@@ -136,12 +136,12 @@ def _in_order(scene: Scene, first: int, second: int) -> tuple[int, int]:
     if first in shown and second in shown:
         alone = silhouettes_alone([scene[first], scene[second]], scene.camera)
         both = alone[first] & alone[second]
-        counts = [int((shown[label] & both).sum()) for label in (first, second)]
+        counts = [(shown[label] & both).sum() for label in (first, second)]
     is_in_front = counts[0] > counts[1]
     if counts[0] == counts[1]:
         middles = np.stack([scene[first].box.mean(0), scene[second].box.mean(0)])
         distances = np.linalg.norm(middles - scene.camera.position, axis=1)
-        is_in_front = bool(distances[0] < distances[1])
+        is_in_front = distances[0] < distances[1]
     return (first, second) if is_in_front else (second, first)
 
 
@@ -173,7 +173,7 @@ def grounded(given: CollidingScene, label: int) -> CollidingScene:
     stand, nor farther below than it is high.
     """
     scene = given.scene
-    height = float(np.ptp(scene[label].box[:, 1]))
+    height = np.ptp(scene[label].box[:, 1])
     drop = fall(scene, scene[label], GROUND)
     if supported_by(scene, scene[label]) != GROUND or drop > height:
         return given
@@ -245,7 +245,7 @@ def made_to_stand(
     made = footed(body, REACHES[effort], floor, near)
     given = given.reshaped(label, made)
     scene = given.scene
-    bottom = float(made.corners[:, 1].min())
+    bottom = made.corners[:, 1].min()
     drop = np.inf if supporter is None else fall(scene, scene[label], supporter)
     drop = bottom - scene.ground_height if supporter == GROUND else drop
     if np.isfinite(drop) and (supporter == GROUND or drop > near):
@@ -334,7 +334,7 @@ def _shown(scene: Scene, label: int) -> Callable[[np.ndarray], np.ndarray]:
 
 def _supporters_first(scene: Scene) -> list[Instance]:
     visible = scene.visible().instances
-    return sorted(visible, key=lambda i: (_level(scene, i.label), float(i.box[0, 1])))
+    return sorted(visible, key=lambda i: (_level(scene, i.label), i.box[0, 1]))
 
 
 def _level(scene: Scene, label: int) -> int:

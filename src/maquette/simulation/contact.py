@@ -87,7 +87,7 @@ def _gap(upper: Instance, lower: Instance) -> float:
     if plan is None:
         raise apart
     low, high = plan
-    cell = float((high - low).max()) / CELLS
+    cell = (high - low).max() / CELLS
     counts = np.maximum(1, np.ceil((high - low) / cell).astype(int))
     bottoms = np.full(counts, np.inf)
     tops = np.full(counts, -np.inf)
@@ -99,7 +99,7 @@ def _gap(upper: Instance, lower: Instance) -> float:
     shared = np.isfinite(bottoms) & np.isfinite(tops)
     if not shared.any():
         raise apart
-    return float((bottoms - tops)[shared].min())
+    return (bottoms - tops)[shared].min()
 
 
 def _surface(instance: Instance) -> np.ndarray:

@@ -173,16 +173,16 @@ def _facet_below(given: Standing) -> tuple[np.ndarray, float] | None:
     planes = hull.equations[hull.equations[:, 1] < -1e-3]
     slopes = -planes[:, [0, 2]] / planes[:, 1:2]
     offsets = -planes[:, 3] / planes[:, 1]
-    below = int(np.argmax(slopes @ given.centre[[0, 2]] + offsets))
+    below = np.argmax(slopes @ given.centre[[0, 2]] + offsets)
     slope = slopes[below]
-    return None if np.linalg.norm(slope) > STEEPEST else (slope, float(offsets[below]))
+    return None if np.linalg.norm(slope) > STEEPEST else (slope, offsets[below])
 
 
 def with_patch(given: Standing, base: np.ndarray) -> Standing:
     """What carries an object with a level patch under its base (N, 3), so that it does not stand on
     a bump alone: a convex part. Nothing where the surface is far below, or the base has no area.
     """
-    level = float(base[:, 1].min())
+    level = base[:, 1].min()
     deepest = level - PATCHED * np.ptp(given.vertices[:, 1])
     try:
         plan = Delaunay(base[:, [0, 2]])
@@ -193,7 +193,7 @@ def with_patch(given: Standing, base: np.ndarray) -> Standing:
     below &= plan.find_simplex(given.vertices[:, [0, 2]]) >= 0
     if not below.any():
         return given
-    low = float(heights[below].min())
+    low = heights[below].min()
     solid = np.concatenate([base * LEVEL + (0.0, height, 0.0) for height in (low, level)])
     patch = convex_part(solid, least_thickness(given.vertices))
     return replace(given, parts=(*given.parts, patch))
@@ -213,7 +213,7 @@ def with_hollow(given: Standing, box: np.ndarray) -> Standing:
         rest = part
         for axis, end in CUT_ORDER:
             outward = np.eye(3)[axis] * (2 * end - 1)
-            place = float(outward @ box[end])
+            place = outward @ box[end]
             pieces += beyond(rest, outward, place)
             inside = beyond(rest, -outward, -place)
             if not inside:
@@ -270,11 +270,11 @@ def _with_feet(given: Standing, low: float, reach: float) -> Standing:
     for _ in range(DIRECTIONS):
         offsets = given.base[:, [0, 2]] - centre
         lacking = wanted - (offsets @ directions).max(0)
-        worst = int(lacking.argmax())
+        worst = lacking.argmax()
         if lacking[worst] <= CLOSE * wanted[worst]:
             break
         outside = np.flatnonzero(reaches[:, worst] >= wanted[worst])
-        lowest = int(outside[given.vertices[outside, 1].argmin()])
+        lowest = outside[given.vertices[outside, 1].argmin()]
         given = _with_foot(given, lowest, low)
     return given
 

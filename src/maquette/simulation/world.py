@@ -121,7 +121,7 @@ class PhysicsWorld:
         for contact in self.data.contact:
             first, second = (int(self.model.geom_bodyid[geom]) for geom in contact.geom)
             pair = (first, second)
-            depth = -float(contact.dist)
+            depth = -contact.dist
             if depth > (deepest[pair][1] if pair in deepest else 0.0):
                 deepest[pair] = (np.array(contact.frame[:3]), depth)
         return [(*pair, *found) for pair, found in deepest.items()]
@@ -144,7 +144,7 @@ class PhysicsWorld:
 
     def _mobility(self, body: int) -> float:
         has_joint = self.model.body_jntnum[body] > 0
-        return 1.0 / float(self.model.body_mass[body]) if has_joint else 0.0
+        return 1.0 / self.model.body_mass[body] if has_joint else 0.0
 
     def _shift(self, body: int, step: np.ndarray) -> None:
         if self.model.body_jntnum[body]:

@@ -82,6 +82,13 @@ class _Evidence:
         plan = self.inside_x > 0.08 and self.inside_z > -0.15
         return fits and self.side >= 0.6 and near and plan
 
+    def is_below(self) -> bool:
+        """The object's middle is above the supporter, which it may reach beyond; what is only in
+        front of an object that stands behind it is not below that one's middle.
+        """
+        fits = self.share >= 0.4 and self.side >= 0.2 and self.behind >= -0.2
+        return fits and self.inside_x > -0.15 and self.inside_z > 0.1
+
 
 def find_supports(seen: DepthPicture, boxes: ObjectBoxes) -> dict[int, Support]:
     """What every shown label stands on; boxes: label -> (2, 3) as estimated.
@@ -142,18 +149,19 @@ def _likely(
 ) -> Support:
     """``reaches``: logs of how far the box, and what is seen, reach down, over the ground."""
     box, shown = reaches
-    below = np.zeros(0) if foot is None else _at(seen.picture.labels, foot.below)
-    is_bare = below.size > 0 and (below == 0).mean() >= BARE
+    below = np.zeros(0, int) if foot is None else _at(seen.picture.labels, foot.below)
+    counts = np.bincount(below, minlength=1)
+    is_bare = 0 < BARE * below.size <= counts[0]
+    counts[0] = 0
+    other = int(counts.argmax())
+    evidence = None
+    if foot is not None and other not in (0, foot.label):
+        evidence = _evidence(seen, points, foot, other, boxes.get(foot.label))
+    if evidence is not None and evidence.is_below():
+        return Support(other, LIKELY)
     if (box > ON_GROUND and shown > SEEN_ABOVE) or (is_bare and box > NEARLY_ON_GROUND):
         return Support(GROUND, LIKELY)
-    if foot is None or box > RAISED:
-        return UNKNOWN
-    others, counts = np.unique(below, return_counts=True)
-    other = int(others[counts.argmax()])
-    if other in (0, foot.label):
-        return UNKNOWN
-    evidence = _evidence(seen, points, foot, other, boxes.get(foot.label))
-    if evidence is None or evidence.share < MOST_BELOW or evidence.height < AT_TOP:
+    if evidence is None or evidence.share < MOST_BELOW or evidence.height < AT_TOP or box > RAISED:
         return UNKNOWN
     return Support(other, LIKELY)
 
@@ -199,7 +207,7 @@ def _leads_back(label: int, supports: Mapping[int, Support]) -> bool:
     """Whether an object stands, over others, on itself."""
     at = label
     for _ in supports:
-        on = supports[at].on if at in supports else None
+        on = supports.get(at, UNKNOWN).on
         if not isinstance(on, int):
             return False
         if on == label:
@@ -213,8 +221,8 @@ def _foot(seen: DepthPicture, label: int) -> _Foot | None:
     if np.count_nonzero(own) < FEW_PIXELS:
         return None
     rows, columns = np.nonzero(own)
-    top = int(rows.min())
-    bottom = int(rows.max())
+    top = rows.min()
+    bottom = rows.max()
     lowest = np.full(own.shape[1], -1)
     np.maximum.at(lowest, columns, rows)
     is_foot = lowest >= bottom - FOOT * (bottom - top)
@@ -228,7 +236,7 @@ def _foot(seen: DepthPicture, label: int) -> _Foot | None:
         reach = np.concatenate([own_columns.min() - BESIDE, own_columns.max() + BESIDE])
         beside.append(np.stack([np.full_like(reach, row), reach], axis=1))
     inside = _within(seen, np.concatenate(beside))
-    photo_bottom = int(np.flatnonzero(seen.picture.inside.any(1)).max())
+    photo_bottom = np.flatnonzero(seen.picture.inside.any(1)).max()
     if not len(below) or not len(inside):
         return None  # the photo ends there
     return _Foot(label, contact, below, inside, bottom >= photo_bottom)
@@ -260,14 +268,14 @@ def _evidence(
     under = _at(labels, foot.below)
     on_other = foot.below[under == other]
     own = points[labels == foot.label]
-    top = float(np.median(_at(points, on_other)[:, 1]))
+    top = np.median(_at(points, on_other)[:, 1])
     bottom = bottom_height(own)
     if max(top, bottom) >= eye[1]:
         return None
     factor = (eye[1] - top) / (eye[1] - bottom)
     low, high = np.quantile(points[labels == other], [0.02, 0.98], axis=0)
     size = np.maximum(high - low, 1e-9)
-    depth = 0.0 if box is None else factor * float(np.ptp(box[:, 2]))
+    depth = 0.0 if box is None else factor * np.ptp(box[:, 2])
     middle = _middle(eye + factor * (own - eye), depth)
     inside = np.minimum(middle - low, high - middle) / size
     distance = np.log(seen.depth)
@@ -276,10 +284,10 @@ def _evidence(
     inside_x, _, inside_z = inside.tolist()
     return _Evidence(
         float((under == other).mean()),
-        float((under == 0).mean()),
-        float((beside == other).mean()),
-        float(behind),
-        float((top - low[1]) / size[1]),
+        (under == 0).mean(),
+        (beside == other).mean(),
+        behind,
+        (top - low[1]) / size[1],
         inside_x,
         inside_z,
     )

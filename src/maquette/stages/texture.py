@@ -39,6 +39,9 @@ CLEARLY, HARDLY = 0.5, 0.2  # shares of a face that the photo shows
 GRAZING, FACING = 0.12, 0.4  # cosines at which a surface begins to be shown, and is
 BEHIND = 0.012  # extents behind the foremost surface at which a point begins to be hidden
 IMAGED = 0.03  # extents: as near to shown surface a mirror image takes its colours
+# Heights count more than places around a thing, for colours change along the upright: those of the
+# hidden points of 163 training objects are off by 8.5 of 255 instead of 11.4 (3: 9.3, 20: 8.2)
+BANDS = np.array([1.0, 8.0, 1.0])
 NEIGHBOURS = 120  # shown vertices that a hidden one takes its place from
 NEARNESS = 4  # power of the distance, by which the nearer ones count more
 LEAST_SHOWN = 8  # vertices; with fewer there is no texture
@@ -144,8 +147,9 @@ def _places(
     the shown ones nearest to their sources (V, 3).
     """
     place = pixel.copy()
-    count = min(NEIGHBOURS, int(shown.sum()))
-    distance, nearest = cKDTree(vertices[shown]).query(sources[~shown], k=count)
+    count = min(NEIGHBOURS, shown.sum())
+    tree = cKDTree(vertices[shown] * BANDS)
+    distance, nearest = tree.query(sources[~shown] * BANDS, k=count)
     weight = (distance + 1e-9) ** -NEARNESS
     weight /= weight.sum(1, keepdims=True)
     place[~shown] = np.einsum("nk,nkc->nc", weight, pixel[shown][nearest])
