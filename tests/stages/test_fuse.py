@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
 from maquette.geometry.transforms import similarity
 from maquette.geometry.volumes import TRUNCATION, cell_centres
@@ -114,7 +115,7 @@ def test_asking_near_borders_only_is_as_good_as_asking_everywhere(seen):
     window = closeup(seen, 1, fuse.PIXELS, np.array([[0.0, 0.0], [SIZE, SIZE]]))
     inwards = window.inwards()
     thin = thin_parts(window, inwards, 0.9)
-    witness = Witness(window, cube, inwards, thin)
+    witness = Witness(window, cube, inwards, thin, np.zeros(inwards.shape, bool))
     cells = witness.see(CELLS.reshape(-1, 3).double().numpy())
     generated = F.interpolate(volume[None, None], (RESOLUTION,) * 3, mode="trilinear")
     carved = np.maximum.reduce([generated.numpy().reshape(-1), cells.hull, cells.front])
@@ -160,14 +161,49 @@ def test_nothing_lies_below_a_floor():
     assert (below[: RESOLUTION // 2] > 0).all() and (below[RESOLUTION // 2 :] < 0).all()
 
 
-def test_a_body_of_revolution_takes_the_place_of_what_was_generated(seen):
+@pytest.fixture(scope="module")
+def known(seen):
+    """A perceived ball that is known to be one."""
     heights = np.linspace(-RADIUS, RADIUS, 65) / 2  # of a ball two units away
     radii = np.sqrt((RADIUS / 2) ** 2 - heights**2)
     ball_of_revolution = TurnedBody(np.array([0.0, -1.0]), heights, radii, np.eye(3))
     placed = PlacedShape.at(ball_of_revolution, seen.camera.position, 2.0)
-    found = fused_field(
-        torch.ones(64, 64, 64), dataclasses.replace(seen, shapes={1: placed}), 1, np.eye(4)
+    return dataclasses.replace(seen, shapes={1: placed})
+
+
+def drawn(seen, labels, depth):
+    """The same with another mask, and a depth where that has pixels of its own."""
+    picture = letterbox(seen.photo, labels.astype(np.int32), SIZE)
+    own = (picture.labels > 0) & (seen.picture.labels == 0)
+    return dataclasses.replace(
+        seen,
+        picture=picture,
+        depth=np.where(own, np.float32(depth), seen.depth),
+        label_map=labels.astype(np.int32),
     )
+
+
+def test_slivers_beside_a_known_shape_are_errors_of_its_outline(known):
+    """However deep a depth map says that they are."""
+    ragged = ndimage.binary_dilation(known.label_map > 0)
+    ragged[:, SIZE // 2 :] = known.label_map[:, SIZE // 2 :] > 0
+    found = fused(torch.ones(64, 64, 64), drawn(known, ragged, 2.2))
+    assert iou(found, inside_ball()) > 0.97
+    assert not (found & ~inside_ball(1.06 * RADIUS)).any()
+
+
+def test_what_stands_out_of_a_known_shape_stays(known):
+    top = np.flatnonzero(known.label_map.any(1)).min()
+    with_pole = known.label_map > 0
+    with_pole[top - 40 : top, SIZE // 2 - 2 : SIZE // 2 + 2] = True
+    found = fused(torch.ones(64, 64, 64), drawn(known, with_pole, 2.0))
+    above = found & (CELLS[..., 1] > 1.05 * RADIUS).numpy()
+    assert np.flatnonzero(above.any((0, 2))).size > 0.1 * RESOLUTION
+    assert ndimage.label(found)[1] == 1
+
+
+def test_a_body_of_revolution_takes_the_place_of_what_was_generated(known):
+    found = fused_field(torch.ones(64, 64, 64), known, 1, np.eye(4))
     assert iou(found.field < 0, inside_ball()) > 0.95
     (mirror,) = found.mirrors
     behind = mirror.reflect(np.array([[0.0, 0.1, 0.25]]))

@@ -19,6 +19,7 @@ from maquette.geometry.boxes import longest_side
 from maquette.geometry.connectivity import components, edges_of, without_unused
 from maquette.geometry.isosurface import extract_isosurface
 from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.subdivide import flat_share, with_short_edges
 from maquette.geometry.transforms import VerticesAndFaces, transform_points
 from maquette.geometry.volumes import sample_volume
 from maquette.stages.crop import State
@@ -75,6 +76,9 @@ def mesh_from_volume(
     vertices = smoothed(vertices, faces, rounds)
     if triangles is not None:
         vertices, faces = simplified(vertices, faces, triangles)
+        if flat_share(vertices, faces) > 0.5:  # the details get half of the triangles
+            fewer = simplified(vertices, faces, triangles // 2)
+            vertices, faces = with_short_edges(*fewer, triangles)
     samples = sample_volume(volume[1:], torch.from_numpy(vertices)).T.numpy()
     rgba = np.full((len(samples), 4), 255, np.uint8)
     rgba[:, :3] = np.rint((samples + 1) * 127.5).clip(0, 255)

@@ -27,7 +27,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from maquette.geometry.boxes import UNIT_CORNERS, bounding_box
-from maquette.geometry.cameras import pixels_at, project
+from maquette.geometry.cameras import pixels_at, project, world_rays
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.stages.bend import bent
@@ -48,6 +48,8 @@ PIXELS = 768  # of a mask's longer side; more say nothing to cells of this size
 SHELL = 0.05  # thickness of the visible layer, in cube sides
 # least and largest thickness, in truncations; smoothing eats at a layer of fewer cells
 THICKNESS = (3 / RESOLUTION / TRUNCATION, SHELL / TRUNCATION)
+# by which a known shape may reach beyond the mask: sides along the line of sight would be torn
+SLACK = 0.02
 JUMP = 0.025  # cube sides between a pixel and the mean with its neighbours: two surfaces are there
 CONTACT = 0.02  # an object must be this much nearer (scene units) to count as hiding a cell
 LEAST_HALF_WIDTH = 0.75  # cells, of any part
@@ -71,6 +73,7 @@ class SeenCells:
     slim: np.ndarray  # (N,) bool: a thin part is there, behind which there is nothing
     visible: np.ndarray  # (N,) bool: the photo shows the instance's surface there
     hidden: np.ndarray  # (N,) bool: something else may hide the cell, or it is outside of the photo
+    known: np.ndarray  # (N,) bool: a known shape is all that the photo shows there
 
     @property
     def hull(self) -> np.ndarray:
@@ -80,7 +83,7 @@ class SeenCells:
     @property
     def front(self) -> np.ndarray:
         """(N,) signed distance from what is behind the visible surface."""
-        return np.where(self.visible, self.gap, -1.0)
+        return np.where(self.visible & ~self.known, self.gap, -1.0)
 
     @property
     def shell(self) -> np.ndarray:
@@ -105,6 +108,7 @@ class Witness:
     scene_from_cube: np.ndarray  # (4, 4)
     inwards: np.ndarray  # (H, W) float32 pixels from the object's outline, negative outside
     thin: ThinParts
+    known: np.ndarray  # (H, W) bool: a known shape is all that is seen
 
     @property
     def side(self) -> float:
@@ -139,7 +143,8 @@ class Witness:
         gap = (surface - away) / truncations
         thickness = np.clip(self.thin.thickness[rows, columns] / truncations, *THICKNESS)
         visible = inside & (inwards > -RIM)
-        return SeenCells(outline, gap, thickness, slim, visible, hidden)
+        known = inside & self.known[rows, columns]
+        return SeenCells(outline, gap, thickness, slim, visible, hidden, known)
 
     def surface(self, most: int) -> np.ndarray:
         """(N, 3) places of the visible surface in the scene frame, a little inside of the outline,
@@ -191,7 +196,7 @@ def fused_field(
         fine = bent(generated, reached, RESOLUTION)
     else:
         fine = _known_field(shape, scene_from_cube)
-    field, shown = _held_to_photo(fine, witness)
+    field, shown = _held_to_photo(fine, witness, 0.0 if shape is None else SLACK)
     planes: tuple[MirrorPlane, ...] = ()
     if measured:
         field, shown, planes = _with_mirrors(field, shown, witness)
@@ -220,21 +225,40 @@ def _witness(perception: Perception, label: int, scene_from_cube: np.ndarray) ->
     inwards = window.inwards()
     measured = perception.given_depth is not None
     thin = thin_parts(window, inwards, float(scene_from_cube[0, 0]), measured)
-    witness = Witness(window, scene_from_cube, inwards, thin)
+    shape = perception.shapes.get(label)
+    known = np.zeros(inwards.shape, bool) if shape is None else _covered(shape, window)
+    witness = Witness(window, scene_from_cube, inwards, thin, known)
     return replace(witness, inwards=_outline(witness))
 
 
-def _held_to_photo(fine: Tensor, witness: Witness) -> tuple[np.ndarray, np.ndarray]:
+def _covered(shape: PlacedShape, window: Closeup) -> np.ndarray:
+    """(H, W) bool where a window shows nothing but a known shape, or beside it a sliver, which is
+    the outline's error; not what stands out of it.
+    """
+    met = window.mask.copy()
+    pixels = np.argwhere(met)[:, ::-1] + 0.5
+    met[met] = np.isfinite(shape.shape.first_met(world_rays(window.camera, pixels)))
+    reach = SLACK * window.scale
+    beside = window.mask & ~met
+    out = beside & (distance_within(~met) > reach)
+    return ~beside | (distance_within(~out) > 2 * reach)
+
+
+def _held_to_photo(
+    fine: Tensor, witness: Witness, slack: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """A field (RESOLUTION,) * 3 that agrees with the photo, and bool which cells are of the visible
-    layer.
+    layer. slack: cube sides by which it may reach beyond the outline.
     """
     field = fine.numpy().copy()
     outside, near = (_finer(part) for part in _coarse_look(witness, fine))
     field[outside] = 1.0
     seen = witness.see(_position(np.argwhere(near)))
     behind = np.where(seen.slim, -seen.gap - seen.thickness, -1.0)
-    carved = np.maximum.reduce([field[near], seen.hull, seen.front, behind])
-    field[near] = np.minimum(carved, np.maximum(seen.shell, seen.hull)).clip(-1, 1)
+    hull = seen.hull - slack / TRUNCATION
+    carved = np.maximum.reduce([field[near], hull, seen.front, behind])
+    layer = np.where(seen.known, 1.0, np.maximum(seen.shell, seen.hull))
+    field[near] = np.minimum(carved, layer).clip(-1, 1)
     shown = np.zeros(field.shape, bool)
     shown[near] = seen.shell < 0
     return field, shown

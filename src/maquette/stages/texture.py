@@ -10,7 +10,7 @@ are packed into one picture. Vertices are split where faces of different copies 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -28,6 +28,7 @@ from maquette.photos.pixels import nearest_inside
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
 from maquette.stages.closeup import Closeup, middle_lines
 from maquette.stages.mirror import MirrorPlane
+from maquette.types import Camera
 
 # standard deviation of each copy's blur, in square roots of the mask's area, and its scale
 BLURS = (0.0, 0.012, 0.04, 0.1)
@@ -35,6 +36,9 @@ NEAR = (
     0.015,
     0.06,
 )  # within these distances (extents) of what is shown a hidden face is less blurred
+# extents: a face with such an edge and a hidden corner is as blurred as can be, for what is between
+# its corners in the photo is none of it
+LONG = 0.06
 CLEARLY, HARDLY = 0.5, 0.2  # shares of a face that the photo shows
 GRAZING, FACING = 0.12, 0.4  # cosines at which a surface begins to be shown, and is
 BEHIND = 0.012  # extents behind the foremost surface at which a point begins to be hidden
@@ -70,16 +74,15 @@ def textured(
     """
     vertices = np.asarray(mesh.vertices)
     faces = np.asarray(mesh.faces)
-    shown = shown_share(mesh, seen)
-    clear = shown > CLEARLY
-    if clear.sum() < LEAST_SHOWN:
+    sight = ShownMesh.of(mesh, seen)
+    normals = np.asarray(mesh.vertex_normals)
+    shown = sight.share(vertices, normals)
+    if (shown > CLEARLY).sum() < LEAST_SHOWN:
         return mesh
-    extent = longest_side(vertices)
-    pixel, _ = project(seen.camera, vertices)
-    size = seen.camera.size
-    sources = _sources(vertices, clear, mirrors, extent)
-    place = _places(vertices, np.clip(pixel, 0, size), clear, sources)
-    copy = _copies_of_faces(sources, faces, shown, extent)
+    sources, shown = _sources(vertices, normals, shown, mirrors, sight)
+    pixel, _ = project(seen.camera, sources)
+    place = _places(sources, np.clip(pixel, 0, seen.camera.size), shown > CLEARLY)
+    copy = _copies_of_faces(vertices, faces, sources, shown)
     atlas = pack(_filled_from_inside(seen), seen.mask)
     split, corner = np.unique(faces * len(BLURS) + copy[:, None], return_inverse=True)
     vertex, level = np.divmod(split, len(BLURS))
@@ -92,63 +95,87 @@ def textured(
     return trimesh.Trimesh(vertices[vertex], corner.reshape(-1, 3), visual=visual, process=False)
 
 
-def shown_share(mesh: trimesh.Trimesh, seen: Closeup) -> np.ndarray:
-    """(V,) in [0, 1] how well the photo shows each vertex: inside the mask, facing the camera,
-    hidden by nothing of the mesh.
-    """
-    vertices = np.asarray(mesh.vertices)
-    camera = resized(seen.camera, 2 * seen.camera.width, 2 * seen.camera.height)
-    pixel, depth = project(camera, vertices)
-    towards = unit_vectors(camera.position - vertices)
-    cosine = (np.asarray(mesh.vertex_normals) * towards).sum(1)
-    slope = ((cosine - GRAZING) / (FACING - GRAZING)).clip(0, 1)
-    facing = slope * slope * (3 - 2 * slope)
-    drawn = checked_mesh(vertices, mesh.faces)
-    inverse, _, _ = draw(*drawn, pixel_from_world(camera), *camera.size)
-    with np.errstate(divide="ignore"):
-        foremost = maximum_filter(np.where(inverse > 0, 1 / inverse, 0), 3)
-    x, y = pixels_at(camera, pixel)
-    tolerance = BEHIND * longest_side(vertices)
-    unhidden = np.clip(2 - (depth - foremost[y, x]) / tolerance, 0, 1)
-    within = np.clip(seen.inwards()[y // 2, x // 2] + 0.5, 0, 1)
-    outside = (pixel < 0) | (pixel >= camera.size)
-    return facing * unhidden * within * ~outside.any(1)
+@dataclass(frozen=True, eq=False)
+class ShownMesh:
+    """What a photo shows of a mesh."""
+
+    seen: Closeup
+    camera: Camera  # of pixels half as large
+    depth: np.ndarray  # (H, W) of the mesh; 0 = nothing
+    foremost: np.ndarray  # (H, W) the same, at edges that of what is behind
+    tolerance: float  # behind it, at which a point begins to be hidden
+
+    @classmethod
+    def of(cls, mesh: trimesh.Trimesh, seen: Closeup) -> ShownMesh:
+        """Draw it."""
+        camera = resized(seen.camera, 2 * seen.camera.width, 2 * seen.camera.height)
+        drawn = checked_mesh(np.asarray(mesh.vertices), mesh.faces)
+        inverse, _, _ = draw(*drawn, pixel_from_world(camera), *camera.size)
+        with np.errstate(divide="ignore"):
+            depth = np.where(inverse > 0, 1 / inverse, 0)
+        tolerance = BEHIND * longest_side(mesh.vertices)
+        return cls(seen, camera, depth, maximum_filter(depth, 3), tolerance)
+
+    def share(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """(N,) in [0, 1] how well the photo shows points (N, 3) of surfaces with normals (N, 3):
+        inside the mask, facing the camera, hidden by nothing of the mesh.
+        """
+        pixel, depth = project(self.camera, points)
+        towards = unit_vectors(self.camera.position - points)
+        cosine = (normals * towards).sum(1)
+        slope = ((cosine - GRAZING) / (FACING - GRAZING)).clip(0, 1)
+        facing = slope * slope * (3 - 2 * slope)
+        x, y = pixels_at(self.camera, pixel)
+        behind = (depth - self.foremost[y, x]) / self.tolerance
+        unhidden = np.clip(2 - behind, 0, 1)
+        inwards = self.seen.inwards()[y // 2, x // 2]
+        within = np.clip(inwards + 0.5, 0, 1)
+        outside = (pixel < 0) | (pixel >= self.camera.size)
+        return facing * unhidden * within * ~outside.any(1)
+
+    def is_near(self, points: np.ndarray, reach: float) -> np.ndarray:
+        """(N,) bool: whether points (N, 3) are so near the surface that is seen there."""
+        pixel, depth = project(self.camera, points)
+        x, y = pixels_at(self.camera, pixel)
+        return np.abs(depth - self.depth[y, x]) < reach
 
 
 def _sources(
     vertices: np.ndarray,
+    normals: np.ndarray,
     shown: np.ndarray,
     mirrors: Sequence[MirrorPlane],
-    extent: float,
-) -> np.ndarray:
-    """(V, 3) where each vertex looks for shown ones: at itself, or at the first of its mirror
-    images that is shown; that in two mirrors is the last.
+    sight: ShownMesh,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each vertex (V, 3) looks, and how well that is shown (V,): at itself, or at the first
+    of its mirror images that is shown clearly; that in two mirrors is the last.
     """
-    ways = [vertices]
+    ways = [(vertices, normals)]
     for plane in mirrors:
-        ways += [plane.reflect(way) for way in ways]
-    tree = cKDTree(vertices[shown])
+        turn = replace(plane, offset=0.0)
+        ways += [(plane.reflect(at), turn.reflect(normal)) for at, normal in ways]
+    reach = IMAGED * longest_side(vertices)
     sources = vertices.copy()
-    looking = ~shown
-    for images in ways[1:]:
-        found = looking & (tree.query(images)[0] < IMAGED * extent)
+    shown = shown.copy()
+    for images, turned in ways[1:]:
+        share = sight.share(images, turned)
+        found = (shown <= CLEARLY) & (share > CLEARLY) & sight.is_near(images, reach)
         sources[found] = images[found]
-        looking &= ~found
-    return sources
+        shown[found] = share[found]
+    return sources, shown
 
 
 def _places(
-    vertices: np.ndarray,
+    sources: np.ndarray,
     pixel: np.ndarray,
     shown: np.ndarray,
-    sources: np.ndarray,
 ) -> np.ndarray:
-    """(V, 2) pixels that the vertices read: shown ones their own, the others the weighted mean of
-    the shown ones nearest to their sources (V, 3).
+    """(V, 2) pixels that vertices read: those of their sources (V, 3) that are shown, the others
+    the weighted mean of the shown ones nearest to them.
     """
     place = pixel.copy()
     count = min(NEIGHBOURS, shown.sum())
-    tree = cKDTree(vertices[shown] * BANDS)
+    tree = cKDTree(sources[shown] * BANDS)
     distance, nearest = tree.query(sources[~shown] * BANDS, k=count)
     weight = (distance + 1e-9) ** -NEARNESS
     weight /= weight.sum(1, keepdims=True)
@@ -157,15 +184,17 @@ def _places(
 
 
 def _copies_of_faces(
-    sources: np.ndarray,
+    vertices: np.ndarray,
     faces: np.ndarray,
+    sources: np.ndarray,
     shown: np.ndarray,
-    extent: float,
 ) -> np.ndarray:
     """(F,) the copy that each face reads: 0 where the photo shows it clearly, 1 where hardly, then
     by the distance of its sources (V, 3) to what is shown.
     """
-    share = shown[faces].mean(1)
+    extent = longest_side(vertices)
+    corners = shown[faces]
+    share = corners.mean(1)
     centres = sources[faces].mean(1)
     copy = np.full(len(faces), 3)
     clear = share > CLEARLY
@@ -174,6 +203,8 @@ def _copies_of_faces(
         copy[distance < NEAR[1] * extent] = 2
         copy[(distance < NEAR[0] * extent) | (share > HARDLY)] = 1
         copy[clear] = 0
+    is_long = np.ptp(vertices[faces], axis=1).max(1) > LONG * extent
+    copy[is_long & (corners.min(1) < CLEARLY)] = 3
     return copy
 
 

@@ -1,0 +1,64 @@
+"""Large triangles of a closed surface divided into smaller ones.
+
+In the flow: a surface whose flat parts a quadric collapse has left to few triangles -> one whose
+corners are near enough to each other to have colours of their own (stages/decode.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maquette.geometry.boxes import longest_side
+from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.transforms import VerticesAndFaces
+
+LONG = 0.08  # of the longest side, for an edge
+LONGEST_FIRST = 0.6  # of the longest edge: what is divided in a round
+ROUNDS = 60
+
+
+def flat_share(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Of a surface's area, that of faces with a long edge."""
+    corners = vertices[faces]
+    areas = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
+    is_long = np.ptp(corners, axis=1).max(1) > LONG * longest_side(vertices)
+    return float(areas[is_long].sum() / areas.sum())
+
+
+def with_short_edges(vertices: np.ndarray, faces: np.ndarray, triangles: int) -> VerticesAndFaces:
+    """A closed surface whose flat faces are divided, for the colours of a large triangle would be
+    those between its corners in the photo; of about so many triangles at most. It stays closed: an
+    edge is divided where it is the longest one of both its faces (Rivara, 1984).
+    """
+    shortest = LONG * longest_side(vertices)
+    for _ in range(ROUNDS):
+        faces, lengths = _longest_edge_first(vertices, faces)
+        edges = np.sort(faces[:, :2], axis=1)
+        ends, edge, count = np.unique(edges, axis=0, return_inverse=True, return_counts=True)
+        is_long = lengths > max(shortest, LONGEST_FIRST * lengths.max())
+        cut = (count == 2) & (np.bincount(edge, is_long) > 0)
+        if not cut.any() or len(faces) + 2 * cut.sum() > triangles:
+            break
+        middle = len(vertices) + np.cumsum(cut) - 1
+        vertices = np.concatenate([vertices, vertices[ends[cut]].mean(1)])
+        is_cut = cut[edge]
+        halves = _halves(faces[is_cut], middle[edge[is_cut]])
+        faces = np.concatenate([faces[~is_cut], halves])
+    return vertices, faces.astype(np.int32)
+
+
+def _longest_edge_first(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The faces (F, 3) turned so that their first two corners are the ends of their longest edge,
+    and its length (F,).
+    """
+    corners = vertices[faces]
+    lengths = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2)
+    order = (lengths.argmax(1)[:, None] + np.arange(3)) % 3
+    return np.take_along_axis(faces, order, axis=1), lengths.max(1)
+
+
+def _halves(faces: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """(2 F, 3) the faces (F, 3) cut at the middle (F,) of their first edge."""
+    start, end, apex = faces.T
+    first = np.column_stack([start, middle, apex])
+    return np.concatenate([first, np.column_stack([middle, end, apex])])
