@@ -6,7 +6,13 @@ import trimesh
 
 from maquette.stages.frame import DepthPicture
 from maquette.stages.known import known_shapes
-from maquette.stages.shapes import PlacedShape, distance_of, placed_shapes, with_surfaces
+from maquette.stages.shapes import (
+    PlacedShape,
+    as_measured,
+    distance_of,
+    placed_shapes,
+    with_surfaces,
+)
 from maquette.stages.turned import TurnedBody
 from tests.stages.vases import CUP, EYE, PHOTO, VASE, photographed, vase
 
@@ -34,6 +40,17 @@ def test_farther_away_is_larger(factor, seen_and_found):
     )
     near, far = (placed_shapes(view, bodies)[1].box for view in (seen, farther))
     assert far - EYE == pytest.approx(factor * (near - EYE), abs=1e-6)
+
+
+def test_a_measured_depth_has_its_say(seen_and_found):
+    """What it shows flat is no vase, and noise is none of its business."""
+    seen, bodies = seen_and_found
+    own = seen.picture.labels == 1
+    flat = np.where(own, np.median(seen.depth[own]), seen.depth)
+    noise = np.exp(np.random.default_rng(0).normal(0, 0.003, seen.depth.shape))
+    assert as_measured(seen, bodies) == bodies
+    for depth, left in ((3 * seen.depth * noise, bodies), (flat, {})):
+        assert as_measured(DepthPicture(seen.camera, seen.picture, depth), bodies) == left
 
 
 def test_the_mirror_faces_the_eye():

@@ -178,7 +178,7 @@ class SceneOptions:
     revolve: bool = option(
         True,
         help="what has the outline of a body of revolution (bottles, cups, bowls) or of a box gets "
-        "the shape of one, where depth is estimated (on by default)",
+        "the shape of one, unless a measured depth says otherwise (on by default)",
     )
     precision: str = option(
         "auto", choices=PRECISIONS, help="of the networks (default: auto, fp32 on the processor)"

@@ -186,12 +186,12 @@ def fused_field(
     mirror image of the visible one where that speaks for a plane, or for two.
     """
     witness = _witness(perception, label, scene_from_cube)
-    measured = perception.given_depth is not None
+    shape = perception.shapes.get(label)
+    measured = perception.given_depth is not None and shape is None
     reached = np.zeros((0, 3))
     if measured:  # what is estimated leans, and bodies that follow it get thick
         cube_from_scene = np.linalg.inv(scene_from_cube)
         reached = transform_points(cube_from_scene, witness.surface(REACHED))
-    shape = perception.shapes.get(label)
     if shape is None:
         fine = bent(generated, reached, RESOLUTION)
     else:

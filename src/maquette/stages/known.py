@@ -1,6 +1,6 @@
 """Which objects of a photo have a shape that their outlines tell: bodies of revolution and boxes.
 
-In the flow: part of ``perceive``, where depth is estimated; masks, camera and depth -> outlines
+In the flow: part of ``perceive``; masks, camera and depth, estimated or measured -> outlines
 (``outline``) -> shapes (``profile``, ``cuboid``), about the eye.
 """
 

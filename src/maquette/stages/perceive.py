@@ -48,7 +48,12 @@ from maquette.stages.frame import (
 from maquette.stages.known import known_shapes
 from maquette.stages.lines import seen_by_lines
 from maquette.stages.measured import Measured, floors, put_in
-from maquette.stages.shapes import KnownShapes, PlacedShape, placed_shapes, with_surfaces
+from maquette.stages.shapes import (
+    PlacedShape,
+    as_measured,
+    placed_shapes,
+    with_surfaces,
+)
 from maquette.stages.support import find_supports, likely_supports
 from maquette.types import Camera, SceneInput, Support
 
@@ -76,7 +81,7 @@ class Perception:
     supports: Mapping[int, Support] = field(default_factory=dict)  # by label
     # label -> height below which nothing of it lies; empty without a measured depth
     floors: Mapping[int, float] = field(default_factory=dict)
-    # label -> what its outline tells, where depth is estimated
+    # label -> what its outline tells, unless a measured depth says otherwise
     shapes: Mapping[int, PlacedShape] = field(default_factory=dict)
 
     @property
@@ -154,18 +159,13 @@ def perceive(net: GeometryNet, given: SceneInput, revolve: bool = True) -> Perce
     frame by the visible surfaces.
 
     A focal length that the input tells is used as it is. ``revolve``: objects whose outline is that
-    of a body of revolution or of a box are taken for one, unless depth is given.
+    of a body of revolution or of a box are taken for one, unless a measured depth says otherwise.
 
     InputError when the objects are so small that the lifted picture shows none of them.
     """
     labels = painted(given.masks, given.image.shape[:2])
     height, width = labels.shape
-    picture = letterbox(given.image, labels, LIFT_SIZE)
-    if not shown_labels(picture):
-        raise InputError(
-            f"{given.source or 'the photo'}: no mask covers a pixel at the working size of "
-            f"{LIFT_SIZE}; mark larger areas or crop the photo"
-        )
+    picture = _lifted_picture(given, labels)
     coarse = letterbox(given.image, labels, net.config.size)
     looks = _looks(given.image, labels, picture, net.config.close)
     estimate = _estimate(net, coarse, looks)
@@ -181,9 +181,10 @@ def perceive(net: GeometryNet, given: SceneInput, revolve: bool = True) -> Perce
     if given.geometry is not None:
         known = put_in(seen, estimate.camera, estimate.boxes, given.geometry, labels)
     is_measured = known.fine is not None  # such surfaces are where they are
-    shapes: KnownShapes = {}
-    if revolve and not is_measured:
-        shapes = known_shapes(known.seen, given.image, labels)
+    shapes = known_shapes(known.seen, given.image, labels) if revolve else {}
+    if is_measured:
+        shapes = as_measured(known.seen, shapes)
+    else:
         known = replace(known, seen=with_surfaces(known.seen, shapes))
     boxed = known.seen if is_measured else into_boxes(known.seen, known.boxes)
     supports = find_supports(boxed, known.boxes)
@@ -193,6 +194,17 @@ def perceive(net: GeometryNet, given: SceneInput, revolve: bool = True) -> Perce
     perception = _in_scene_frame(known, given, labels, supports)
     placed = placed_shapes(perception.seen, shapes)
     return replace(perception, supports=likely, shapes=placed)
+
+
+def _lifted_picture(given: SceneInput, labels: np.ndarray) -> Picture:
+    """The photo at the size at which it is lifted. InputError when that shows no object."""
+    picture = letterbox(given.image, labels, LIFT_SIZE)
+    if not shown_labels(picture):
+        raise InputError(
+            f"{given.source or 'the photo'}: no mask covers a pixel at the working size of "
+            f"{LIFT_SIZE}; mark larger areas or crop the photo"
+        )
+    return picture
 
 
 def _with_camera(estimate: _Estimate, given: SceneInput, labels: np.ndarray) -> _Estimate:

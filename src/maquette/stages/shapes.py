@@ -23,6 +23,9 @@ from maquette.stages.frame import DepthPicture
 from maquette.stages.mirror import MirrorPlane
 
 LEAST_LID = 20  # pixels of one that is judged
+# A shape is where a measured depth has it if so many of CELLS x CELLS means of its picture are, but
+# for so many widths.
+CELLS, AGREEING, OFF = 8, 0.8, 0.02
 LEAST_SIDES = 0.1  # of a shape's pixels, that tell its distance
 # Widths by which the inside of a vessel is seen below its rim. Of 27 bodies of revolution of the
 # training library whose lid shows, five are estimated to be as deep, and all five are.
@@ -119,6 +122,12 @@ def with_surfaces(seen: DepthPicture, shapes: KnownShapes) -> DepthPicture:
     return replace(seen, depth=depth)
 
 
+def as_measured(seen: DepthPicture, shapes: KnownShapes) -> KnownShapes:
+    """The shapes that a measured depth map has where it shows them."""
+    shown = {label: _Shown.of(seen, label, shape) for label, shape in shapes.items()}
+    return {label: shape for label, shape in shapes.items() if shown[label].agrees(shape)}
+
+
 @dataclass(frozen=True, eq=False)
 class _Shown:
     """The N pixels of the letterboxed picture that show an object, where they also show the shape
@@ -150,6 +159,16 @@ class _Shown:
         if len(sides) < LEAST_SIDES * len(self.farther):
             sides = self.farther
         return float(np.exp(np.median(sides))) if len(sides) else 1.0
+
+    def agrees(self, shape: KnownShape) -> bool:
+        """Whether most of the depth map is that of the shape, its noise aside."""
+        if not len(self.made):
+            return False
+        cells = [CELLS * (at - at.min()) // (np.ptp(at) + 1) for at in self.where]
+        _, cell = np.unique(CELLS * cells[0] + cells[1], return_inverse=True)
+        means = np.bincount(cell, self.farther) / np.bincount(cell)
+        off = np.abs(means - np.log(self.distance)) / shape.width
+        return float(np.quantile(off, AGREEING)) < OFF
 
     def is_open(self, shape: KnownShape) -> bool:
         """Whether the depth map shows the inside of a vessel where the shape has its lid."""
