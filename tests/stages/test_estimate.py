@@ -9,12 +9,14 @@ from maquette.stages.estimate import (
     BULK,
     CUES,
     CUT,
+    KNOWN_F_SCORE,
     MEAN_F_SCORE,
     RELIEF,
     USUAL,
     cues_of,
     shape_estimate,
 )
+from maquette.types import ShapeEstimate
 from tests.methods.worlds import world
 
 
@@ -64,3 +66,10 @@ def test_the_worst_cue_is_the_reason(perception, monkeypatch):
             made = shape_estimate(perception, 1)
             assert made.f_score == pytest.approx(np.clip(MEAN_F_SCORE + counted * cue.gain, 0, 1))
             assert made.reason == (cue.reason if far * cue.gain < 0 else "")
+
+
+def test_a_known_shape_is_as_good_as_known_shapes_are(perception):
+    label = label_of(perception)
+    known = replace(perception, shapes={label: None})
+    assert shape_estimate(known, label) == ShapeEstimate(KNOWN_F_SCORE)
+    assert KNOWN_F_SCORE > MEAN_F_SCORE

@@ -4,7 +4,7 @@ A silhouette that agrees with its mask says little about the sides that nobody s
 tell more, all of them known before anything is made: how bulky the visible surface is (much of a
 bulky object is hidden behind its front), how much relief it has, and how much of the outline
 belongs to nearer objects. ``benchmarks/shape_estimates.py`` measures the linear rule on held-out
-scenes and prints its numbers.
+scenes and prints its numbers. Where the outline tells the whole shape, these things tell nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LEAST_EXTENT = 1e-3  # scene units
 TRIM = 0.02  # share of a surface's points at either end that do not count
 RIM = 2  # pixels around a mask that belong to its outline
 MEAN_F_SCORE = 0.717  # of 290 held-out objects
+KNOWN_F_SCORE = 0.88  # of the 32 of 48 held-out scenes whose outlines tell their shape
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def shape_estimate(perception: Perception, label: int) -> ShapeEstimate | None:
     found = cues_of(perception, label)
     if found is None:
         return None
+    if label in perception.shapes:
+        return ShapeEstimate(KNOWN_F_SCORE)
     gains = [cue.gained(value) for cue, value in zip(CUES, found)]
     worst = int(np.argmin(gains))
     reason = CUES[worst].reason if gains[worst] < -AGAINST else ""
