@@ -111,6 +111,21 @@ def test_a_scene_that_cannot_be_settled_is_not_lost(photo, models, monkeypatch, 
     assert made.instances and str(raised) in made.input.warnings[-1]
 
 
+def test_what_cannot_rest_is_said(photo, models, monkeypatch):
+    rows = [
+        {"node": "chair", "rests": True, "remark": "its underside was moved"},
+        {"node": "lamp", "rests": False, "remark": "it would fall over"},
+    ]
+
+    def settle(scene, progress):
+        return dataclasses.replace(scene, provenance=scene.provenance | {"settled": rows})
+
+    monkeypatch.setattr(maquette.Scene, "settle", settle)
+    made = generate(*photo, models=models, steps=2, settle=True)
+    assert made.input.warnings[-1] == "lamp: it would fall over"
+    assert not any("chair" in warning for warning in made.input.warnings)
+
+
 def test_settling_without_its_extra_is_said_before_any_work(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"needs mujoco.*pip install 'maquette\[sim\]'"):

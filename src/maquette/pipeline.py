@@ -127,14 +127,17 @@ def generate(
 
 
 def _at_rest(scene: Scene, given: SceneInput, progress: Progress) -> Scene:
-    """The scene settled; or as it was made, with a warning, where that cannot be done: what is made
-    is not lost.
+    """The scene settled, with a warning for each object that cannot rest; or as it was made, with
+    one, where that cannot be done: what is made is not lost.
     """
     try:
         with contained("the objects do not rest", "the scene is as it was made"):
-            return scene.settle(progress)
+            scene = scene.settle(progress)
+        rows = scene.provenance.get("settled", ())
+        told = [f"{row['node']}: {row['remark']}" for row in rows if not row["rests"]]
     except InputError as error:
-        return replace(scene, input=replace(given, warnings=(*given.warnings, str(error))))
+        told = [str(error)]
+    return replace(scene, input=replace(given, warnings=(*given.warnings, *told)))
 
 
 def _with_costs(scene: Scene, clock: Clock) -> Scene:
