@@ -91,7 +91,7 @@ def test_a_hundred_finished_photos_cost_less_than_half_a_second_and_no_torch(job
     script = (
         "import sys\nfrom maquette.cli import main\n"
         f"assert main(['generate', {str(photos)!r}, '--masks', {str(photos)!r}, '-o', "
-        f"{str(tmp_path / 'scenes')!r}, '--no-preview']) == 0\n"
+        f"{str(tmp_path / 'scenes')!r}, '--no-preview', '--no-settle']) == 0\n"
         "heavy = {'torch', 'cv2', 'trimesh', 'numba', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -109,7 +109,7 @@ def test_a_batch_says_at_once_what_it_will_do_and_lists_all_in_order(job, tmp_pa
     shutil.copy(job.photo, other)  # without masks: it fails before anything is loaded
     shutil.move(job.folder, tmp_path / "scenes" / job.photo.stem)
     call = ["generate", str(job.photo), str(other), "--masks", str(job.masks.parent)]
-    call += ["-o", str(tmp_path / "scenes"), "--no-preview"]
+    call += ["-o", str(tmp_path / "scenes"), "--no-preview", "--no-settle"]
     assert main(call) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("2 photos: 1 finished before, 1 to make")

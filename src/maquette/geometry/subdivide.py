@@ -15,6 +15,8 @@ from maquette.geometry.transforms import VerticesAndFaces
 LONG = 0.08  # of the longest side, for an edge
 LONGEST_FIRST = 0.6  # of the longest edge: what is divided in a round
 ROUNDS = 60
+TIED = 1e-4  # of the longest edge: less than that is no difference
+SCATTER, PRIME = 7919, 10_007
 
 
 def flat_share(vertices: np.ndarray, faces: np.ndarray) -> float:
@@ -49,11 +51,15 @@ def with_short_edges(vertices: np.ndarray, faces: np.ndarray, triangles: int) ->
 
 def _longest_edge_first(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The faces (F, 3) turned so that their first two corners are the ends of their longest edge,
-    and its length (F,).
+    and its length (F,). Of edges as long as each other, but for rounding, the names of their ends
+    choose one, the same one in every face.
     """
-    corners = vertices[faces]
-    lengths = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2)
-    order = (lengths.argmax(1)[:, None] + np.arange(3)) % 3
+    following = np.roll(faces, -1, axis=1)
+    lengths = np.linalg.norm(vertices[faces] - vertices[following], axis=2)
+    unit = TIED * lengths.max()
+    names = SCATTER * (faces + 1) * (following + 1) % PRIME
+    rank = np.round(lengths / unit) + names / PRIME / 2
+    order = (rank.argmax(1)[:, None] + np.arange(3)) % 3
     return np.take_along_axis(faces, order, axis=1), lengths.max(1)
 
 
