@@ -43,9 +43,7 @@ def with_short_edges(vertices: np.ndarray, faces: np.ndarray, triangles: int) ->
             break
         middle = len(vertices) + np.cumsum(cut) - 1
         vertices = np.concatenate([vertices, vertices[ends[cut]].mean(1)])
-        is_cut = cut[edge]
-        halves = _halves(faces[is_cut], middle[edge[is_cut]])
-        faces = np.concatenate([faces[~is_cut], halves])
+        faces = _halved(faces, cut[edge], middle[edge])
     return vertices, faces.astype(np.int32)
 
 
@@ -57,14 +55,16 @@ def _longest_edge_first(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.nda
     following = np.roll(faces, -1, axis=1)
     lengths = np.linalg.norm(vertices[faces] - vertices[following], axis=2)
     unit = TIED * lengths.max()
-    names = SCATTER * (faces + 1) * (following + 1) % PRIME
+    names = SCATTER * (faces + 1).astype(np.int64) * (following + 1) % PRIME
     rank = np.round(lengths / unit) + names / PRIME / 2
     order = (rank.argmax(1)[:, None] + np.arange(3)) % 3
     return np.take_along_axis(faces, order, axis=1), lengths.max(1)
 
 
-def _halves(faces: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """(2 F, 3) the faces (F, 3) cut at the middle (F,) of their first edge."""
-    start, end, apex = faces.T
-    first = np.column_stack([start, middle, apex])
-    return np.concatenate([first, np.column_stack([middle, end, apex])])
+def _halved(faces: np.ndarray, is_cut: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """Faces (F, 3), each that is cut (F,) in its two halves; middle: (F,) of their first edges."""
+    start, end, apex = faces[is_cut].T
+    between = middle[is_cut]
+    first = np.column_stack([start, between, apex])
+    second = np.column_stack([between, end, apex])
+    return np.concatenate([faces[~is_cut], first, second])
