@@ -44,10 +44,10 @@ define installed
 	@touch $@
 endef
 
-# What making scenes needs.
+# What making scenes needs, and what lets their objects come to rest.
 $(RUNTIME): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): 1.5 GB on disk, half of it PyTorch; a few minutes the first time."
-	$(call installed,.)
+	$(call installed,.[sim])
 	@echo "Installed: $$($(BIN)/maquette --version)"
 
 # With what the tests and all optional parts need.

@@ -157,6 +157,14 @@ def test_regenerating_one_instance_leaves_the_others_and_its_place(scene, models
     assert same(back[1], scene[1])  # the seed of the first time makes the same object again
 
 
+def test_how_an_object_came_to_rest_is_not_said_of_the_next_one(scene, models):
+    rows = [{"label": label} for label in (1, 2, 3)]
+    settled = dataclasses.replace(scene, provenance=scene.provenance | {"settled": rows})
+    new = regenerate(settled, 2, seed=7, models=models, steps=2)
+    assert [row["label"] for row in new.provenance["settled"]] == [1, 3]
+    assert "settled" not in regenerate(scene, 2, seed=7, models=models, steps=2).provenance
+
+
 def test_a_loaded_scene_regenerates_like_the_one_in_memory(scene, models, tmp_path):
     scene.export(tmp_path / "scene.json")
     loaded = maquette.load(tmp_path / "scene.json")

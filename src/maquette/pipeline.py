@@ -286,7 +286,16 @@ def regenerate(
     (made,) = check((made,), perception)
     made = replace(made, mesh=scaled(made.mesh, float(old.state.get(UNIT, 1.0))))
     names = ("mesh", "seed", "confidence", "warnings")
-    return scene._with(label, **{name: getattr(made, name) for name in names})
+    renewed = scene._with(label, **{name: getattr(made, name) for name in names})
+    return replace(renewed, provenance=_unsettled(renewed.provenance, label))
+
+
+def _unsettled(provenance: JsonObject, label: int) -> JsonObject:
+    """What is said of a scene without how an object had come to rest that is another one now."""
+    if "settled" not in provenance:
+        return provenance
+    rows = [row for row in provenance["settled"] if row["label"] != label]
+    return {**provenance, "settled": rows}
 
 
 def imagine(

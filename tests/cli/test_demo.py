@@ -12,7 +12,15 @@ pytestmark = pytest.mark.usefixtures("coarse_fields")
 BUNDLED = Path(str(resources.files("maquette"))) / "assets" / "demo"
 
 
-def test_demo_can_be_repeated_and_says_where_everything_is(tiny_weights, tmp_path, capsys):
+@pytest.fixture(autouse=True)
+def asked(monkeypatch):
+    """What is asked about settling; here nothing comes to rest, which has tests of its own."""
+    asked = []
+    monkeypatch.setattr("maquette.cli.generate.rests", lambda told: asked.append(told) or False)
+    return asked
+
+
+def test_demo_can_be_repeated_and_says_where_everything_is(tiny_weights, tmp_path, capsys, asked):
     command = ["demo", "-o", str(tmp_path / "demo"), "--weights", str(tiny_weights)]
     for seed in ("0", "1"):
         assert main([*command, "--seed", seed]) == 0
@@ -21,6 +29,7 @@ def test_demo_can_be_repeated_and_says_where_everything_is(tiny_weights, tmp_pat
         for name in ("scene.glb", "scene.json", "preview.png"):
             assert str(tmp_path / "demo" / name) in said.out
     scene = maquette.load(tmp_path / "demo")
+    assert asked == [None, None]  # as generate where nothing is said
     assert scene.provenance["options"]["seed"] == 1 and len(scene.instances) >= 3
     with Image.open(tmp_path / "demo" / "preview.png") as preview:
         assert min(preview.size) > 400

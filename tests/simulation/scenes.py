@@ -3,6 +3,9 @@
 import numpy as np
 
 from maquette.geometry.transforms import rotation_y, similarity
+from maquette.options import SimulationOptions
+from maquette.simulation.arrange import CollidingScene
+from maquette.simulation.bodies import solids_of
 from maquette.types import Instance, Scene
 from tests.document.scenes import coloured, make_scene
 
@@ -23,3 +26,11 @@ def standing() -> Scene:
     turn = rotation_y(0.5)
     crate = box(4, (0.3, 0.2, 0.2), similarity(1.0, turn, np.array([-0.4, -0.3, -0.3])), "crate")
     return make_scene(instances=(table, cup, crate), ground_height=GROUND, input=None, failures=())
+
+
+def colliding(scene: Scene) -> CollidingScene:
+    """The scene whose objects collide as their convex hulls."""
+    visible = scene.visible().instances
+    solids = solids_of([instance.mesh for instance in visible], "hull")
+    by_label = {instance.label: solid for instance, solid in zip(visible, solids)}
+    return CollidingScene(scene, by_label, SimulationOptions(collision="hull", up="y"))

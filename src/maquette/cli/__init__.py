@@ -68,8 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print(
-            f"{command}: interrupted; finished results are kept, "
-            "run the same command again to continue",
+            f"{command}: interrupted; whatever was finished is kept, run the same command again",
             file=sys.stderr,
         )
         return 130

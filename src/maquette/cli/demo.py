@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     from maquette.batch.finished import Wanted, fingerprint, read_document
     from maquette.batch.pairs import Job
-    from maquette.cli.generate import run_one
+    from maquette.cli.generate import rests, run_one
     from maquette.options import SceneOptions
     from maquette.output import write_files
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     former = (read_document(job.folder) or {"provenance": {}})["provenance"].get("request")
     is_former_demo = isinstance(former, dict) and former.get("photo") == fingerprint(photo)
     wanted = Wanted(
-        SceneOptions(seed=args.seed, device=args.device),
+        SceneOptions(seed=args.seed, device=args.device, settle=rests(None)),
         weights=None if args.weights is None else Path(args.weights),
         overwrite=is_former_demo,
     )

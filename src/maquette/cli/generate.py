@@ -180,8 +180,7 @@ def run(args: argparse.Namespace) -> int:
     if args.batch < 1:
         raise InputError(f"--batch {args.batch}: expected at least 1")
     refuse_file_name(args.out)
-    if args.settle is None:  # nothing is said of it
-        args.settle = importlib.util.find_spec("mujoco") is not None
+    args.settle = rests(args.settle)
     wanted = _wanted(args)
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:
@@ -202,6 +201,17 @@ def run(args: argparse.Namespace) -> int:
         left = len(jobs) - len(kept)
         print(f"{photos}: {len(kept)} finished before, {left} to make -> {args.out}", flush=True)
     return run_batch(jobs, kept, wanted, args)
+
+
+def rests(asked: bool | None) -> bool:
+    """Whether scenes are settled: as it is asked, by default where that can be done.
+    MissingExtraError where it is asked and cannot be done.
+    """
+    from maquette.errors import require_extra
+
+    if asked:
+        require_extra("mujoco", "--settle", "sim")
+    return importlib.util.find_spec("mujoco") is not None if asked is None else asked
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:

@@ -7,7 +7,7 @@ what is seen stays as the photo made it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,6 @@ import trimesh
 
 from maquette.document.appearance import appearance_of, mesh_with
 from maquette.geometry.boxes import bounding_box
-from maquette.geometry.cameras import project
 from maquette.geometry.transforms import similarity
 from maquette.options import ScaleOptions, SimulationOptions
 from maquette.render.silhouette import silhouettes_alone
@@ -26,7 +25,6 @@ from maquette.simulation.footing import (
     beyond,
     footed,
     levelled,
-    with_base,
     with_hollow,
     with_patch,
 )
@@ -34,16 +32,16 @@ from maquette.simulation.hulls import ConvexPart, overlap_along
 from maquette.simulation.scale import scaled_scene
 from maquette.simulation.selection import labels_of
 from maquette.simulation.world import ENOUGH, PartOverlap, PhysicsWorld, world_of
-from maquette.types import GROUND, Instance, Scene, Support
+from maquette.types import GROUND, Instance, Scene
 
 REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by round
-BASE_REACH = 0.3  # of the same, to which a base reaches that nobody sees
+MOST_ALONG = 0.1  # log factor along its ray by which an object may come down to the ground
 LARGEST_STEP = 0.7  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
 NEAR = 0.02  # of the scene; contacts reach to what is so near below an object, instead of moving it
 CLEAR = 1.2  # times the overlap by which something is moved, or gives way, behind something else
 THROUGH = 0.75  # of the thinner one, along the ray: what overlaps by more goes through it
-HARDLY = 0.05  # of a foot that the photo may show where it is not
+BARELY = 1.0 + 1e-6  # times a length, to reach it
 ROUNDS = 6  # of making room between objects that run into each other
 UPWARD = np.array([0.0, 1.0, 0.0])
 
@@ -167,27 +165,6 @@ def _apart(
     return replace(given, scene=scene.transform(label, placed, carry=True))
 
 
-def grounded(given: CollidingScene, label: int) -> CollidingScene:
-    """The scene in which something that hangs has a foot on the ground, where that ends behind
-    something nearer, so that the photo does not show it; not above another object, on which it may
-    stand, nor farther below than it is high.
-    """
-    scene = given.scene
-    height = np.ptp(scene[label].box[:, 1])
-    drop = fall(scene, scene[label], GROUND)
-    if supported_by(scene, scene[label]) != GROUND or drop > height:
-        return given
-    body = given.standing(label)
-    made = with_base(body, scene.ground_height, BASE_REACH)
-    way = made.vertices - body.vertices
-    is_drawn = np.abs(way).max(1) > 0
-    drawn = [(body.vertices + share * way)[is_drawn] for share in (0.25, 0.5, 0.75, 1.0)]
-    if scene.input is None or _shown(scene, label)(np.concatenate(drawn)).mean() > HARDLY:
-        return given
-    supports = {**scene.supports, label: Support(GROUND, 0.0)}
-    return replace(given, scene=replace(scene, supports=supports)).reshaped(label, made)
-
-
 def levelled_bodies(given: CollidingScene) -> dict[int, Standing]:
     """Label -> the object with a level underside, in its own frame."""
     eye = given.scene.camera.position
@@ -242,19 +219,36 @@ def made_to_stand(
     near = NEAR * span
     floor = scene.ground_height if supporter == GROUND else -np.inf
     body = level.placed(scene[label].world_from_instance)
-    made = footed(body, REACHES[effort], floor, near)
+    gap = _reach_down(given, label, body, floor)
+    made = footed(body, REACHES[effort], floor, gap)
     given = given.reshaped(label, made)
     scene = given.scene
     bottom = made.corners[:, 1].min()
     drop = np.inf if supporter is None else fall(scene, scene[label], supporter)
     drop = bottom - scene.ground_height if supporter == GROUND else drop
     if np.isfinite(drop) and (supporter == GROUND or drop > near):
-        motion = _along_ray(scene.camera.position, bottom, bottom - drop, LEAST_DROP * span)
+        motion = along_ray(scene.camera.position, bottom, bottom - drop, LEAST_DROP * span)
         placed = motion @ scene[label].world_from_instance
         given = replace(given, scene=scene.transform(label, placed, carry=True))
     if isinstance(supporter, int) and np.isfinite(drop):
         return given.seated(label, supporter)
     return given
+
+
+def _reach_down(given: CollidingScene, label: int, level: Standing, floor: float) -> float:
+    """How far above the ground contacts of an object may be that are drawn down to it: a little, as
+    much as levelling has raised them, or all of it, where its ray would lead it far away.
+    """
+    scene = given.scene
+    span = span_of(scene.visible())
+    near = NEAR * span
+    drop = level.corners[:, 1].min() - floor
+    if not np.isfinite(floor):
+        return near
+    was = given.standing(label).corners[:, 1].min() - floor
+    below = max(scene.camera.position[1] - floor - drop, LEAST_DROP * span)
+    is_far = np.log1p(max(drop, 0.0) / below) > MOST_ALONG
+    return max(near, drop * BARELY) if abs(was) < near or is_far else near
 
 
 def carved(given: CollidingScene) -> CollidingScene:
@@ -308,30 +302,6 @@ def _depth_along(
     return overlap_along(body.parts, obstacle.parts, away), float(thickness)
 
 
-def _shown(scene: Scene, label: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Whether the photo tells that there is nothing of an object at points (N, 3): what it shows
-    there is neither the object nor another one that is nearer. False everywhere without a photo.
-    """
-    camera = scene.camera
-    hidden_from = np.full((camera.height, camera.width), np.inf)  # depth
-    made = {instance.label: instance for instance in scene.visible().instances}
-    for mask in scene.input.masks if scene.input is not None else ():
-        if mask.label in made:
-            middle = made[mask.label].box.mean(0)
-            nearest = 0.0 if mask.label == label else float(project(camera, middle)[1])
-            hidden_from[mask.mask] = nearest
-
-    def shown(points: np.ndarray) -> np.ndarray:
-        pixels, depth = project(camera, points)
-        column, row = np.floor(pixels).astype(int).T
-        inside = (depth > 0) & (row >= 0) & (row < camera.height)
-        inside &= (column >= 0) & (column < camera.width)
-        inside[inside] = depth[inside] < hidden_from[row[inside], column[inside]]
-        return inside & (scene.input is not None)
-
-    return shown
-
-
 def _supporters_first(scene: Scene) -> list[Instance]:
     visible = scene.visible().instances
     return sorted(visible, key=lambda i: (_level(scene, i.label), i.box[0, 1]))
@@ -347,21 +317,22 @@ def _level(scene: Scene, label: int) -> int:
     return level
 
 
-def _along_ray(
+def along_ray(
     eye: np.ndarray,
     bottom: float,
     target: float,
     least: float,
+    share: float = 1.0,
 ) -> np.ndarray:
-    """(4, 4) what brings an object's lower end to another height: about the eye, so that its
-    picture is the same, or straight up or down where that would be far, or less than ``least``
-    below the eye.
+    """(4, 4) what brings an object's lower end to another height, or a share of the way: about the
+    eye, so that its picture is the same, or straight up or down where that would be far, or less
+    than ``least`` below the eye.
     """
     if min(eye[1] - bottom, eye[1] - target) > least:
-        factor = (eye[1] - target) / (eye[1] - bottom)
+        factor = ((eye[1] - target) / (eye[1] - bottom)) ** share
         if abs(np.log(factor)) < LARGEST_STEP:
             return similarity(factor, None, (1 - factor) * eye)
-    return similarity(1.0, None, np.array([0.0, target - bottom, 0.0]))
+    return similarity(1.0, None, np.array([0.0, share * (target - bottom), 0.0]))
 
 
 def with_mesh(scene: Scene, label: int, mesh: trimesh.Trimesh) -> Scene:

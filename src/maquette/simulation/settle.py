@@ -20,19 +20,18 @@ from maquette.errors import InputError, require_extra
 from maquette.geometry.transforms import similarity
 from maquette.methods.base import Progress, silent
 from maquette.options import SimulationOptions
-from maquette.render.silhouette import visible_agreement
 from maquette.simulation.arrange import (
     REACHES,
     CollidingScene,
     arranged,
     carved,
-    grounded,
     hanging,
     levelled_bodies,
     untangled,
     with_mesh,
 )
 from maquette.simulation.bodies import Solid, solids_of
+from maquette.simulation.ground import MOST_LOST, agreement, brought_down, on_common_ground
 from maquette.simulation.parts import CUTS, told
 from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
@@ -40,7 +39,6 @@ from maquette.types import Instance, Scene
 STAGE = "settle"
 FINDING_PARTS = 0.3  # of the time, about
 UNCHANGED = 0.01  # of its longest side by which an object changes without a remark
-MOST_LOST = 0.02  # of a scene's mean agreement with its masks, by standing
 MOST_FOR_PARTING = 0.01  # of the same, by leaving what it is in
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
 TOPPLED = np.deg2rad(15.0)
@@ -106,17 +104,13 @@ def settle(
     given = CollidingScene(scene, solids, options)
     overlaps = given.world(()).penetrations()
     static = labels_of(scene, options.static, "--static")
-    looks = _agreement(scene)
+    looks = agreement(scene)
     parted = untangled(given, static)
-    if _mean_loss(looks, _agreement(parted.scene)) <= MOST_FOR_PARTING:
+    if _mean_loss(looks, agreement(parted.scene)) <= MOST_FOR_PARTING:
         given = parted
-    for label in hanging(given.scene):
-        lowered = grounded(given, label)
-        looks, was = _agreement(lowered.scene), _agreement(given.scene)
-        if label in looks and looks[label] > was[label] - MOST_LOST:
-            given = lowered
+    given = brought_down(on_common_ground(given), static)
     hung = hanging(given.scene)
-    tried, remarks = _until_at_rest(given, _agreement(scene), hung | static, progress)
+    tried, remarks = _until_at_rest(given, agreement(scene), hung | static, progress)
     remarks = _changes(scene, tried.start.scene) | remarks
     remarks |= dict.fromkeys(hung, "nothing is near below it, so it hangs where it was")
     return _reported(scene, tried, overlaps, remarks)
@@ -173,7 +167,7 @@ def _losers(looks: Mapping[int, float], settled: Scene, still: Collection[int]) 
     """The label of the object that lost most agreement, where all lost too much on average; not of
     one that is held anyway.
     """
-    now = _agreement(settled)
+    now = agreement(settled)
     too_much = _mean_loss(looks, now) > MOST_LOST
     lost = {label: looks[label] - now[label] for label in looks.keys() - still}
     worst = sorted(lost, key=lambda label: -lost[label])[:1]
@@ -244,8 +238,8 @@ def _reported(
 ) -> SettledScene:
     after = _moved(tried)
     left = _overlaps_left(tried)
-    looks_before = _agreement(before)
-    looks_after = _agreement(after)
+    looks_before = agreement(before)
+    looks_after = agreement(after)
     rows = []
     said = []
     for old in before.visible().instances:
@@ -285,12 +279,3 @@ def _is_held(remark: str) -> bool:
 def _rotation(instance: Instance) -> np.ndarray:
     linear = instance.world_from_instance[:3, :3]
     return linear / np.cbrt(np.linalg.det(linear))
-
-
-def _agreement(scene: Scene) -> dict[int, float]:
-    """IoU of each visible object with its mask."""
-    shown = scene.visible().instances
-    labels = {instance.label for instance in shown}
-    masks = [] if scene.input is None else [m for m in scene.input.masks if m.label in labels]
-    found = visible_agreement(shown, masks, scene.camera) if masks else {}
-    return {label: round(iou, 4) for label, iou in found.items()}
