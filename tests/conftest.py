@@ -118,3 +118,13 @@ def quick_processes():
         if offered():
             patch.setattr("maquette.execute.processes.START", Copies())
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_settles_unasked():
+    """Whether scenes come to rest by default has a test of its own; here it would take as long as
+    making them of tiny networks.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maquette.cli.generate.rests", bool)
+        yield

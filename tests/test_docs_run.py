@@ -21,7 +21,7 @@ import pytest
 
 from maquette.batch import results
 from maquette.checkpoints import embedded
-from maquette.cli import generate, main
+from maquette.cli import main
 from maquette.execute import store
 from tests.execute.test_store import s3  # noqa: F401 (a fixture)
 from tests.test_docs import ROOT, TEXTS, lines_of
@@ -62,7 +62,6 @@ def demo(tmp_path_factory, tiny_weights):
     folder = tmp_path_factory.mktemp("demo") / "out" / "demo"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "embedded_folder", lambda: weights)
-        patch.setattr(generate, "rests", bool)  # what is not asked for does not settle
         patch.setattr(results, "preview", functools.partial(results.preview, tile_height=48))
         assert main(["demo", "-o", str(folder), "--quiet"]) == 0
         yield folder

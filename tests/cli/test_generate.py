@@ -10,6 +10,7 @@ import pytest
 import maquette
 from maquette.batch import results
 from maquette.cli import main
+from maquette.cli.generate import rests  # of its own, before the tests leave it out
 from tests.copies import Copied, as_users
 from tests.tiny import write_photo
 
@@ -67,6 +68,7 @@ def test_objects_come_to_rest_where_the_library_is_unless_not_asked_for(
     generate, tmp_path, capsys, monkeypatch, asked, is_there
 ):
     installed(monkeypatch, is_there)
+    monkeypatch.setattr("maquette.cli.generate.rests", rests)
     settled = []
     monkeypatch.setattr(maquette.Scene, "settle", lambda self, shown: settled.append(1) or self)
     code = generate(*write_photo(tmp_path), *asked)

@@ -322,17 +322,16 @@ def along_ray(
     bottom: float,
     target: float,
     least: float,
-    share: float = 1.0,
 ) -> np.ndarray:
-    """(4, 4) what brings an object's lower end to another height, or a share of the way: about the
-    eye, so that its picture is the same, or straight up or down where that would be far, or less
-    than ``least`` below the eye.
+    """(4, 4) what brings an object's lower end to another height: about the eye, so that its
+    picture is the same, or straight up or down where that would be far, or less than ``least``
+    below the eye.
     """
     if min(eye[1] - bottom, eye[1] - target) > least:
-        factor = ((eye[1] - target) / (eye[1] - bottom)) ** share
+        factor = (eye[1] - target) / (eye[1] - bottom)
         if abs(np.log(factor)) < LARGEST_STEP:
             return similarity(factor, None, (1 - factor) * eye)
-    return similarity(1.0, None, np.array([0.0, share * (target - bottom), 0.0]))
+    return similarity(1.0, None, np.array([0.0, target - bottom, 0.0]))
 
 
 def with_mesh(scene: Scene, label: int, mesh: trimesh.Trimesh) -> Scene:

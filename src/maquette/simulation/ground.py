@@ -30,7 +30,11 @@ from maquette.stages.support import LIKELY
 from maquette.types import GROUND, Scene, Support
 
 BASE_REACH = 0.3  # of the way to its rim to which a base reaches that nobody sees
-SHARES = (0.33, 0.0, 0.67)  # of its way along its ray, by which an object comes, likeliest first
+# Of what ends above the ground, on 34 objects of held-out scenes: what it lacks of its height on
+# average, and standard deviations of that and of its distance, in shares of them
+TOO_SHORT = 0.35
+HEIGHT_ERROR = 0.3
+DISTANCE_ERROR = 0.04
 MOST_LOST = 0.02  # of an object's agreement with its mask
 HARDLY = 0.05  # of a foot that the photo may show where it is not
 
@@ -86,16 +90,27 @@ def _ways_down(given: CollidingScene, label: int) -> Iterator[CollidingScene]:
         return
     scene = given.scene
     eye = scene.camera.position
-    bottom = float(scene[label].box[0, 1])
+    low, high = scene[label].box[:, 1]
+    drop = float(low) - scene.ground_height
     least = LEAST_DROP * span_of(scene.visible())
-    way = np.log1p((bottom - scene.ground_height) / max(eye[1] - bottom, least))
-    for share in SHARES:
-        if share * way <= MOST_ALONG:
-            motion = along_ray(eye, bottom, scene.ground_height, least, share)
+    below = max(float(eye[1] - low), least)
+    likeliest = _by_its_ray(drop, float(high - low), below)
+    for fallen in (likeliest, 0.0, (likeliest + drop) / 2):
+        if np.log1p(fallen / below) <= MOST_ALONG:
+            motion = along_ray(eye, low, low - fallen, least)
             placed = motion @ scene[label].world_from_instance
             nearer = replace(given, scene=scene.transform(label, placed, carry=True))
             body = nearer.standing(label)
             yield nearer.reshaped(label, with_base(body, scene.ground_height, BASE_REACH))
+
+
+def _by_its_ray(drop: float, height: float, below: float) -> float:
+    """How much of its way down to the ground an object comes along its ray, so that what it is
+    drawn down and what it is moved are about as likely. ``below``: how far it ends below the eye.
+    """
+    left = max(drop - TOO_SHORT * height, 0.0)
+    by_distance = (DISTANCE_ERROR * below) ** 2
+    return left * by_distance / (by_distance + (HEIGHT_ERROR * height) ** 2)
 
 
 def grounded(given: CollidingScene, label: int) -> CollidingScene:
