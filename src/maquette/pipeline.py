@@ -285,17 +285,20 @@ def regenerate(
         raise InputError(f"instance {label} with seed {seed}: {made.reason}")
     (made,) = check((made,), perception)
     made = replace(made, mesh=scaled(made.mesh, float(old.state.get(UNIT, 1.0))))
+    return _with_remade(scene, made)
+
+
+def _with_remade(scene: Scene, made: Instance) -> Scene:
+    """The scene with another object in the place of one; how that one had come to rest is not said
+    of it.
+    """
+    label = made.label
     names = ("mesh", "seed", "confidence", "warnings")
     renewed = scene._with(label, **{name: getattr(made, name) for name in names})
-    return replace(renewed, provenance=_unsettled(renewed.provenance, label))
-
-
-def _unsettled(provenance: JsonObject, label: int) -> JsonObject:
-    """What is said of a scene without how an object had come to rest that is another one now."""
-    if "settled" not in provenance:
-        return provenance
-    rows = [row for row in provenance["settled"] if row["label"] != label]
-    return {**provenance, "settled": rows}
+    if "settled" not in scene.provenance:
+        return renewed
+    rows = [row for row in scene.provenance["settled"] if row["label"] != label]
+    return replace(renewed, provenance={**scene.provenance, "settled": rows})
 
 
 def imagine(

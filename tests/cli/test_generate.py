@@ -241,7 +241,7 @@ def test_interrupted_batch_reports_and_goes_on(start, tiny_weights, tmp_path, ge
     photos = str(tmp_path / "in")
     out = str(tmp_path / "out")
     command = ["generate", photos, "--masks", photos, "-o", out, "--steps", "1", "--jobs", "1"]
-    command += ["--no-preview", "--weights", str(tiny_weights)]
+    command += ["--no-preview", "--no-settle", "--weights", str(tiny_weights)]
     with start(command, deaf=False) as process:
         begins = process.stdout.readline()
         first = process.stdout.readline()

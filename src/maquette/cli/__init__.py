@@ -13,8 +13,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from types import FrameType
 
 from maquette.errors import MaquetteError
+
+IMPORTING = "<frozen importlib._bootstrap"  # what runs a module is called so
+SOON = 0.05  # seconds
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -94,11 +98,23 @@ def _ended_by_signals() -> Iterator[None]:
         yield
         return
     before = {
-        number: signal.signal(number, signal.default_int_handler)
-        for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """KeyboardInterrupt, but for in an import, which comes to its end first: libraries that are
+    interrupted in it go on without a part of them, or end the process.
+    """
+    while frame is not None and not frame.f_code.co_filename.startswith(IMPORTING):
+        frame = frame.f_back
+    if frame is None:
+        raise KeyboardInterrupt
+    again = threading.Timer(SOON, signal.raise_signal, (number,))
+    again.daemon = True
+    again.start()

@@ -27,7 +27,7 @@ from maquette.simulation.bodies import span_of
 from maquette.simulation.contact import fall, supported_by
 from maquette.simulation.footing import with_base
 from maquette.stages.support import LIKELY
-from maquette.types import GROUND, Scene, Support
+from maquette.types import GROUND, Instance, Scene, Support
 
 BASE_REACH = 0.3  # of the way to its rim to which a base reaches that nobody sees
 # Of what ends above the ground, on 34 objects of held-out scenes: what it lacks of its height on
@@ -51,9 +51,9 @@ def agreement(scene: Scene) -> dict[int, float]:
 def on_common_ground(given: CollidingScene) -> CollidingScene:
     """The scene with its ground where most of what surely stands on it ends."""
     scene = given.scene
-    supports = scene.supports
-    sure = {label for label, on in supports.items() if on.on == GROUND and on.confidence > LIKELY}
-    lows = [one.box[0, 1] for one in scene.visible().instances if one.label in sure]
+    standing = _on_ground(scene)
+    sure = [one for one in standing if scene.support(one.label).confidence > LIKELY]
+    lows = [one.box[0, 1] for one in sure]
     if not lows:
         return given
     height = float(np.median([*lows, scene.ground_height]))
@@ -76,11 +76,12 @@ def brought_down(given: CollidingScene, still: Collection[int]) -> CollidingScen
 def raised(scene: Scene) -> frozenset[int]:
     """The labels of what stands on the ground and ends well above it."""
     near = NEAR * span_of(scene.visible())
-    return frozenset(
-        one.label
-        for one in scene.visible().instances
-        if scene.support(one.label).on == GROUND and fall(scene, one, GROUND) > near
-    )
+    standing = _on_ground(scene)
+    return frozenset(one.label for one in standing if fall(scene, one, GROUND) > near)
+
+
+def _on_ground(scene: Scene) -> list[Instance]:
+    return [i for i in scene.visible().instances if scene.support(i.label).on == GROUND]
 
 
 def _ways_down(given: CollidingScene, label: int) -> Iterator[CollidingScene]:
