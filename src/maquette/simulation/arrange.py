@@ -35,8 +35,7 @@ from maquette.simulation.world import ENOUGH, PartOverlap, PhysicsWorld, world_o
 from maquette.types import GROUND, Instance, Scene
 
 REACHES = (0.15, 0.3, 0.5)  # of the way to its rim to which contacts reach, by round
-MOST_ALONG = 0.1  # log factor along its ray by which an object may come down to the ground
-LARGEST_STEP = 0.7  # log factor along its ray by which an object may be brought into contact
+MOST_ALONG = 0.1  # log factor along its ray by which an object may be brought into contact
 LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a height
 NEAR = 0.02  # of the scene; contacts reach to what is so near below an object, instead of moving it
 CLEAR = 1.2  # times the overlap by which something is moved, or gives way, behind something else
@@ -107,8 +106,8 @@ def untangled(given: CollidingScene, still: Collection[int]) -> CollidingScene:
     """The scene in which what hangs or stands on another object, and is in something, leaves it
     along its ray, so that its picture stays: what the photo shows in front comes nearer, else what
     is behind goes farther, with what stands on it. What is on the ground stays, for its foot tells
-    how far it is; so do those that are ``still``, and what goes through the other, as a rider
-    through the bicycle.
+    how far it is; so do those that are ``still``, what is hardly in what carries it, where a place
+    is made for it, and what goes through the other, as a rider through the bicycle.
     """
     for _ in range(ROUNDS):
         before = given
@@ -116,6 +115,8 @@ def untangled(given: CollidingScene, still: Collection[int]) -> CollidingScene:
         loose = {label for label, on in scene.supports.items() if on.on in given.solids}
         loose = (loose | hanging(scene)) - set(still)
         for first, second, _ in given.world(()).pair_overlaps():
+            if _sits_in(given.scene, first, second):
+                continue
             front, back = _in_order(given.scene, first, second)
             if front in loose:
                 given = _apart(given, front, back, -1.0)
@@ -124,6 +125,16 @@ def untangled(given: CollidingScene, still: Collection[int]) -> CollidingScene:
         if given is before:
             break
     return given
+
+
+def _sits_in(scene: Scene, first: int, second: int) -> bool:
+    """Whether one of them stands on the other, and is hardly in it."""
+    near = NEAR * span_of(scene.visible())
+    pairs = ((first, second), (second, first))
+    return any(
+        scene.support(upper).on == lower and -near < fall(scene, scene[upper], lower) < np.inf
+        for upper, lower in pairs
+    )
 
 
 def _in_order(scene: Scene, first: int, second: int) -> tuple[int, int]:
@@ -329,7 +340,7 @@ def along_ray(
     """
     if min(eye[1] - bottom, eye[1] - target) > least:
         factor = (eye[1] - target) / (eye[1] - bottom)
-        if abs(np.log(factor)) < LARGEST_STEP:
+        if abs(np.log(factor)) < MOST_ALONG:
             return similarity(factor, None, (1 - factor) * eye)
     return similarity(1.0, None, np.array([0.0, target - bottom, 0.0]))
 

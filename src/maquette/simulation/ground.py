@@ -1,4 +1,4 @@
-"""What ends above the ground, on which it stands, brought down to it.
+"""What ends above what it stands on, brought down to it.
 
 In the flow: the part of settling before objects are arranged. Where nothing shows the foot of an
 object, either its distance is wrong or what was made of it is too short; on held-out scenes a third
@@ -61,8 +61,8 @@ def on_common_ground(given: CollidingScene) -> CollidingScene:
 
 
 def brought_down(given: CollidingScene, still: Collection[int]) -> CollidingScene:
-    """The scene in which what stands on the ground, or hangs above it, reaches it where that does
-    not belie its mask; not those that are ``still``.
+    """The scene in which what stands on something, or hangs above the ground, reaches it where that
+    does not belie its mask; not those that are ``still``.
     """
     for label in sorted((hanging(given.scene) | raised(given.scene)) - set(still)):
         was = agreement(given.scene).get(label, np.inf)  # nothing is drawn without a mask
@@ -74,25 +74,33 @@ def brought_down(given: CollidingScene, still: Collection[int]) -> CollidingScen
 
 
 def raised(scene: Scene) -> frozenset[int]:
-    """The labels of what stands on the ground and ends well above it."""
+    """The labels of what ends well above that on which it stands."""
     near = NEAR * span_of(scene.visible())
-    standing = _on_ground(scene)
-    return frozenset(one.label for one in standing if fall(scene, one, GROUND) > near)
+    return frozenset(
+        one.label for one in scene.visible().instances if near < _drop(scene, one.label) < np.inf
+    )
 
 
 def _on_ground(scene: Scene) -> list[Instance]:
     return [i for i in scene.visible().instances if scene.support(i.label).on == GROUND]
 
 
+def _drop(scene: Scene, label: int) -> float:
+    """How far an object ends above what it is known to stand on; far where nothing is known."""
+    on = supported_by(scene, scene[label])
+    is_known = on is not None and on == scene.support(label).on
+    return fall(scene, scene[label], on) if is_known else np.inf
+
+
 def _ways_down(given: CollidingScene, label: int) -> Iterator[CollidingScene]:
-    """The scenes with a foot of an object on the ground, likeliest first."""
-    if given.scene.support(label).on != GROUND:
+    """The scenes with a foot of an object on what it stands on, likeliest first."""
+    scene = given.scene
+    drop = _drop(scene, label)
+    if not np.isfinite(drop):
         yield from [] if (made := grounded(given, label)) is given else [made]
         return
-    scene = given.scene
     eye = scene.camera.position
     low, high = scene[label].box[:, 1]
-    drop = float(low) - scene.ground_height
     least = LEAST_DROP * span_of(scene.visible())
     below = max(float(eye[1] - low), least)
     likeliest = _by_its_ray(drop, float(high - low), below)
@@ -101,8 +109,8 @@ def _ways_down(given: CollidingScene, label: int) -> Iterator[CollidingScene]:
             motion = along_ray(eye, low, low - fallen, least)
             placed = motion @ scene[label].world_from_instance
             nearer = replace(given, scene=scene.transform(label, placed, carry=True))
-            body = nearer.standing(label)
-            yield nearer.reshaped(label, with_base(body, scene.ground_height, BASE_REACH))
+            made = with_base(nearer.standing(label), float(low) - drop, BASE_REACH)
+            yield nearer.reshaped(label, made)
 
 
 def _by_its_ray(drop: float, height: float, below: float) -> float:
