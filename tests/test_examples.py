@@ -41,8 +41,17 @@ def folder(tmp_path_factory):
         yield Path.cwd()
 
 
+SLOW = "compare_methods"  # makes the picture with every method, as tests of the methods do
+
+
 @pytest.mark.parametrize(
-    "example", [path for path in EXAMPLES if path != CLIENT], ids=lambda path: path.stem
+    "example",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if path.stem.endswith(SLOW) else [])
+        for path in EXAMPLES
+        if path != CLIENT
+    ],
+    ids=lambda path: path.stem,
 )
 def test_example_runs_and_leaves_something(example, folder, capsys, monkeypatch):
     monkeypatch.setattr(
@@ -53,6 +62,7 @@ def test_example_runs_and_leaves_something(example, folder, capsys, monkeypatch)
     assert capsys.readouterr().out.strip() or set(folder.rglob("*")) - before
 
 
+@pytest.mark.slow  # a server and a worker begin as users have them, as in tests/app
 def test_the_client_fetches_a_scene_from_a_live_server(folder, tmp_path, monkeypatch, capsys):
     with start(tmp_path, worker=(), weights=(embedded.embedded_folder(),)) as live:
         monkeypatch.setenv("MAQUETTE_URL", f"http://{live.host}")

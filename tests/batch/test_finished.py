@@ -81,6 +81,7 @@ def test_whatever_is_there_otherwise_is_left_to_making(job, monkeypatch):
     assert kept_before(job, WANTED) is None
 
 
+@pytest.mark.slow  # it measures time
 def test_a_hundred_finished_photos_cost_less_than_half_a_second_and_no_torch(job, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
