@@ -168,3 +168,12 @@ def test_contacts_reach_the_ground_where_the_ray_to_it_would_lead_far_away():
     assert ground < low - 0.02
     assert np.allclose(made.scene[4].box, raised[4].box, atol=1e-6)
     assert made.standing(4).corners[:, 1].min() == pytest.approx(ground, abs=1e-5)
+
+
+@pytest.mark.parametrize("depth", [0.01, 0.04])
+def test_what_is_hardly_in_its_carrier_has_its_place_there_and_what_is_deep_leaves_it(depth):
+    scene = dataclasses.replace(standing(), supports={1: Support(GROUND), 2: Support(1)})
+    given = colliding(scene.move(2, (0.0, -depth, 0.0)))
+    assert given.world(()).pair_overlaps()
+    moved = untangled(given, ()).scene
+    assert (moved is given.scene) == (depth < 0.02)

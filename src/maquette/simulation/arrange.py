@@ -130,11 +130,10 @@ def untangled(given: CollidingScene, still: Collection[int]) -> CollidingScene:
 def _sits_in(scene: Scene, first: int, second: int) -> bool:
     """Whether one of them stands on the other, and is hardly in it."""
     near = NEAR * span_of(scene.visible())
-    pairs = ((first, second), (second, first))
-    return any(
-        scene.support(upper).on == lower and -near < fall(scene, scene[upper], lower) < np.inf
-        for upper, lower in pairs
-    )
+    for upper, lower in ((first, second), (second, first)):
+        if scene.support(upper).on == lower:
+            return -near < fall(scene, scene[upper], lower) < np.inf
+    return False
 
 
 def _in_order(scene: Scene, first: int, second: int) -> tuple[int, int]:

@@ -76,9 +76,8 @@ def brought_down(given: CollidingScene, still: Collection[int]) -> CollidingScen
 def raised(scene: Scene) -> frozenset[int]:
     """The labels of what ends well above that on which it stands."""
     near = NEAR * span_of(scene.visible())
-    return frozenset(
-        one.label for one in scene.visible().instances if near < _drop(scene, one.label) < np.inf
-    )
+    drops = {one.label: _drop(scene, one.label) for one in scene.visible().instances}
+    return frozenset(label for label, drop in drops.items() if near < drop < np.inf)
 
 
 def _on_ground(scene: Scene) -> list[Instance]:
