@@ -170,10 +170,17 @@ def test_contacts_reach_the_ground_where_the_ray_to_it_would_lead_far_away():
     assert made.standing(4).corners[:, 1].min() == pytest.approx(ground, abs=1e-5)
 
 
-@pytest.mark.parametrize("depth", [0.01, 0.04])
+@pytest.mark.parametrize("depth", [0.01, 0.1])
 def test_what_is_hardly_in_its_carrier_has_its_place_there_and_what_is_deep_leaves_it(depth):
-    scene = dataclasses.replace(standing(), supports={1: Support(GROUND), 2: Support(1)})
-    given = colliding(scene.move(2, (0.0, -depth, 0.0)))
+    """A board whose lower end is in the front edge of a table."""
+    scene = standing().delete(2).delete(4)
+    board = box(2, (0.1, 0.5, 0.02), np.eye(4), "board")
+    top = scene[1].box[1]
+    at = (0.0, top[1] + 0.25 - depth, top[2] - 0.005)
+    board = dataclasses.replace(board, world_from_instance=similarity(1.0, None, np.array(at)))
+    supports = {1: Support(GROUND), 2: Support(1)}
+    both = dataclasses.replace(scene, instances=(*scene.instances, board), supports=supports)
+    given = colliding(both)
     assert given.world(()).pair_overlaps()
     moved = untangled(given, ()).scene
     assert (moved is given.scene) == (depth < 0.02)

@@ -87,8 +87,9 @@ def _on_ground(scene: Scene) -> list[Instance]:
 def _drop(scene: Scene, label: int) -> float:
     """How far an object ends above what it is known to stand on; far where nothing is known."""
     on = supported_by(scene, scene[label])
-    is_known = on is not None and on == scene.support(label).on
-    return fall(scene, scene[label], on) if is_known else np.inf
+    if on is None or on != scene.support(label).on:
+        return np.inf
+    return fall(scene, scene[label], on)
 
 
 def _ways_down(given: CollidingScene, label: int) -> Iterator[CollidingScene]:
@@ -96,7 +97,8 @@ def _ways_down(given: CollidingScene, label: int) -> Iterator[CollidingScene]:
     scene = given.scene
     drop = _drop(scene, label)
     if not np.isfinite(drop):
-        yield from [] if (made := grounded(given, label)) is given else [made]
+        if (hung := grounded(given, label)) is not given:
+            yield hung
         return
     eye = scene.camera.position
     low, high = scene[label].box[:, 1]
