@@ -1,12 +1,15 @@
 """A scene of boxes that stand on the ground, one on top of another."""
 
+import dataclasses
+
 import numpy as np
 
 from maquette.geometry.transforms import rotation_y, similarity
 from maquette.options import SimulationOptions
+from maquette.render.silhouette import instance_silhouettes
 from maquette.simulation.arrange import CollidingScene
 from maquette.simulation.bodies import solids_of
-from maquette.types import Instance, Scene
+from maquette.types import Instance, InstanceMask, Scene, SceneInput
 from tests.document.scenes import coloured, make_scene
 
 GROUND = -0.4
@@ -34,3 +37,11 @@ def colliding(scene: Scene) -> CollidingScene:
     solids = solids_of([instance.mesh for instance in visible], "hull")
     by_label = {instance.label: solid for instance, solid in zip(visible, solids)}
     return CollidingScene(scene, by_label, SimulationOptions(collision="hull", up="y"))
+
+
+def photographed(scene: Scene) -> Scene:
+    """With a photo, and the masks of what it shows."""
+    seen = instance_silhouettes(scene)
+    masks = tuple(InstanceMask(one.label, seen == one.label) for one in scene.instances)
+    photo = SceneInput(np.zeros((*seen.shape, 3), np.uint8), masks)
+    return dataclasses.replace(scene, input=photo)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maquette.geometry.transforms import similarity
-from maquette.render.silhouette import instance_silhouettes, silhouette_scores
+from maquette.render.silhouette import silhouette_scores
 from maquette.simulation.arrange import hanging
 from maquette.simulation.ground import (
     DISTANCE_ERROR,
@@ -19,8 +19,8 @@ from maquette.simulation.ground import (
     raised,
 )
 from maquette.stages.support import LIKELY
-from maquette.types import GROUND, InstanceMask, SceneInput, Support
-from tests.simulation.scenes import box, colliding, standing
+from maquette.types import GROUND, Support
+from tests.simulation.scenes import box, colliding, photographed, standing
 
 pytest.importorskip("mujoco")
 
@@ -32,14 +32,6 @@ def lamp_behind_a_crate(height=0.5):
     place = scene[4].box.mean(0) + (0.0, height / 2, -0.25)
     lamp = dataclasses.replace(lamp, world_from_instance=similarity(1.0, None, place))
     return dataclasses.replace(scene, instances=(lamp, *scene.instances))
-
-
-def photographed(scene):
-    """With a photo, and the masks of what it shows."""
-    seen = instance_silhouettes(scene)
-    masks = tuple(InstanceMask(one.label, seen == one.label) for one in scene.instances)
-    photo = SceneInput(np.zeros((*seen.shape, 3), np.uint8), masks)
-    return dataclasses.replace(scene, input=photo)
 
 
 def test_a_foot_that_ends_behind_something_nearer_reaches_the_ground_there():
@@ -103,3 +95,15 @@ def test_the_ground_is_where_what_surely_stands_on_it_ends():
     assert made.scene.ground_height == pytest.approx(scene[1].box[0, 1])
     unsure = colliding(dataclasses.replace(scene, supports={4: Support(GROUND, LIKELY)}))
     assert on_common_ground(unsure) is unsure
+
+
+@pytest.mark.parametrize("what", ["moved away", "far above"])
+def test_what_is_not_where_its_photo_shows_it_or_farther_above_than_high_is_not_drawn(what):
+    shown = photographed(lamp_behind_a_crate(0.2))
+    ground = shown.ground_height - (0.3 if what == "far above" else 0.0)
+    shown = dataclasses.replace(shown, ground_height=ground, supports={3: Support(GROUND)})
+    if what == "moved away":
+        shown = shown.move(3, (0.5, 0.05, 0.0))
+    given = colliding(shown)
+    assert raised(shown) == {3}
+    assert brought_down(given, (4,)) is given

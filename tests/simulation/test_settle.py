@@ -184,3 +184,11 @@ def test_what_would_leave_its_place_in_the_photo_is_held_there():
     assert all(row.agreement_before > 0.95 for row in rows.values())
     assert any("leave its place" in row.remark and not row.rests for row in rows.values())
     assert settled.instances
+
+
+def test_what_is_nearly_flat_settles_and_what_is_too_large_is_said():
+    flat = standing().transform(4, standing()[4].world_from_instance @ np.diag([1, 1e-6, 1, 1.0]))
+    _, rows = rows_of(flat)
+    assert set(rows) == {1, 2, 4}
+    with pytest.raises(InputError, match="bring back what is far away"):
+        settle(standing().move(4, (1e6, 0.0, 0.0)), HULLS)

@@ -17,7 +17,7 @@ from maquette.document.appearance import appearance_of, mesh_with
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.transforms import similarity
 from maquette.options import ScaleOptions, SimulationOptions
-from maquette.render.silhouette import silhouettes_alone
+from maquette.render.silhouette import silhouettes_alone, visible_agreement
 from maquette.simulation.bodies import Solid, bodies_of, span_of
 from maquette.simulation.contact import fall, supported_by
 from maquette.simulation.footing import (
@@ -40,6 +40,7 @@ LEAST_DROP = 0.05  # of the scene below the eye, for a place on a ray to tell a 
 NEAR = 0.02  # of the scene; contacts reach to what is so near below an object, instead of moving it
 CLEAR = 1.2  # times the overlap by which something is moved, or gives way, behind something else
 THROUGH = 0.75  # of the thinner one, along the ray: what overlaps by more goes through it
+SHOWN_THERE = 0.5  # agreement with its mask of what is where the photo shows it
 BARELY = 1.0 + 1e-6  # times a length, to reach it
 ROUNDS = 6  # of making room between objects that run into each other
 UPWARD = np.array([0.0, 1.0, 0.0])
@@ -87,6 +88,15 @@ class CollidingScene:
         if overlap_along(body.parts, under.parts, UPWARD) > least:
             under = with_hollow(under, bounding_box(body.corners))
         return self.reshaped(on, with_patch(under, body.base))
+
+
+def agreement(scene: Scene) -> dict[int, float]:
+    """Label -> IoU of a visible object with its mask, where it has one."""
+    shown = scene.visible().instances
+    labels = {instance.label for instance in shown}
+    masks = [] if scene.input is None else [m for m in scene.input.masks if m.label in labels]
+    found = visible_agreement(shown, masks, scene.camera) if masks else {}
+    return {label: round(iou, 4) for label, iou in found.items()}
 
 
 def hanging(scene: Scene) -> frozenset[int]:
@@ -247,7 +257,8 @@ def made_to_stand(
 
 def _reach_down(given: CollidingScene, label: int, level: Standing, floor: float) -> float:
     """How far above the ground contacts of an object may be that are drawn down to it: a little, as
-    much as levelling has raised them, or all of it, where its ray would lead it far away.
+    much as levelling has raised them, or, where its ray would lead it far away from where the photo
+    shows it, no more than it is high.
     """
     scene = given.scene
     span = span_of(scene.visible())
@@ -258,6 +269,9 @@ def _reach_down(given: CollidingScene, label: int, level: Standing, floor: float
     was = given.standing(label).corners[:, 1].min() - floor
     below = max(scene.camera.position[1] - floor - drop, LEAST_DROP * span)
     is_far = np.log1p(max(drop, 0.0) / below) > MOST_ALONG
+    if is_far:
+        is_low = drop < np.ptp(level.corners[:, 1])
+        is_far = is_low and agreement(scene).get(label, 0.0) > SHOWN_THERE
     return max(near, drop * BARELY) if abs(was) < near or is_far else near
 
 

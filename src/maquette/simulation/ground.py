@@ -14,12 +14,13 @@ from dataclasses import replace
 import numpy as np
 
 from maquette.geometry.cameras import project
-from maquette.render.silhouette import visible_agreement
 from maquette.simulation.arrange import (
     LEAST_DROP,
     MOST_ALONG,
     NEAR,
+    SHOWN_THERE,
     CollidingScene,
+    agreement,
     along_ray,
     hanging,
 )
@@ -39,15 +40,6 @@ MOST_LOST = 0.02  # of an object's agreement with its mask
 HARDLY = 0.05  # of a foot that the photo may show where it is not
 
 
-def agreement(scene: Scene) -> dict[int, float]:
-    """Label -> IoU of a visible object with its mask, where it has one."""
-    shown = scene.visible().instances
-    labels = {instance.label for instance in shown}
-    masks = [] if scene.input is None else [m for m in scene.input.masks if m.label in labels]
-    found = visible_agreement(shown, masks, scene.camera) if masks else {}
-    return {label: round(iou, 4) for label, iou in found.items()}
-
-
 def on_common_ground(given: CollidingScene) -> CollidingScene:
     """The scene with its ground where most of what surely stands on it ends."""
     scene = given.scene
@@ -62,12 +54,15 @@ def on_common_ground(given: CollidingScene) -> CollidingScene:
 
 def brought_down(given: CollidingScene, still: Collection[int]) -> CollidingScene:
     """The scene in which what stands on something, or hangs above the ground, reaches it where that
-    does not belie its mask; not those that are ``still``.
+    belies no mask; not those that are ``still``, nor what is not where the photo shows it.
     """
     for label in sorted((hanging(given.scene) | raised(given.scene)) - set(still)):
-        was = agreement(given.scene).get(label, np.inf)  # nothing is drawn without a mask
-        for made in _ways_down(given, label):
-            if agreement(made.scene).get(label, 0.0) > was - MOST_LOST:
+        was = agreement(given.scene)
+        ways = _ways_down(given, label) if was.get(label, 0.0) > SHOWN_THERE else ()
+        for made in ways:
+            looks = agreement(made.scene)
+            lost = {one: was[one] - looks[one] for one in was}
+            if max(lost.values()) < MOST_LOST:
                 given = made
                 break
     return given
@@ -106,7 +101,8 @@ def _ways_down(given: CollidingScene, label: int) -> Iterator[CollidingScene]:
     below = max(float(eye[1] - low), least)
     likeliest = _by_its_ray(drop, float(high - low), below)
     for fallen in (likeliest, 0.0, (likeliest + drop) / 2):
-        if np.log1p(fallen / below) <= MOST_ALONG:
+        is_near = np.log1p(fallen / below) <= MOST_ALONG
+        if is_near and drop - fallen <= high - low:
             motion = along_ray(eye, low, low - fallen, least)
             placed = motion @ scene[label].world_from_instance
             nearer = replace(given, scene=scene.transform(label, placed, carry=True))

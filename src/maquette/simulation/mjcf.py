@@ -49,7 +49,7 @@ def mjcf_files(bodies: Bodies, path: Path, style: str = "menagerie") -> dict[Pat
 
 def collision_mjcf(bodies: Bodies, files: Sequence[BodyFiles]) -> bytes:
     """A scene file without looks, for the same scene in memory; bodies are called by number."""
-    root = _root(bodies, "menagerie", {})
+    root = _root(bodies, "menagerie", {"balanceinertia": "true"})  # of what is nearly flat
     world = present(root.find("worldbody"), "worldbody")
     asset = present(root.find("asset"), "asset")
     for k, (body, own) in enumerate(zip(bodies.bodies, files)):

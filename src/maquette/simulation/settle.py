@@ -23,6 +23,7 @@ from maquette.options import SimulationOptions
 from maquette.simulation.arrange import (
     REACHES,
     CollidingScene,
+    agreement,
     arranged,
     carved,
     hanging,
@@ -30,8 +31,8 @@ from maquette.simulation.arrange import (
     untangled,
     with_mesh,
 )
-from maquette.simulation.bodies import Solid, solids_of
-from maquette.simulation.ground import MOST_LOST, agreement, brought_down, on_common_ground
+from maquette.simulation.bodies import Solid, solids_of, span_of
+from maquette.simulation.ground import MOST_LOST, brought_down, on_common_ground
 from maquette.simulation.parts import CUTS, told
 from maquette.simulation.selection import labels_of
 from maquette.types import Instance, Scene
@@ -41,6 +42,7 @@ FINDING_PARTS = 0.3  # of the time, about
 UNCHANGED = 0.01  # of its longest side by which an object changes without a remark
 MOST_FOR_PARTING = 0.01  # of the same, by leaving what it is in
 LEANING = np.deg2rad(1.0)  # what leans more gets a flatter underside
+LARGEST = 1e5  # units that a scene may be long
 TOPPLED = np.deg2rad(15.0)
 GONE = 0.05  # of the scene's longest side; what moves farther has left its place
 
@@ -88,7 +90,8 @@ def settle(
     """The scene with its visible objects at rest; hidden ones stay. ``options``: what collides and
     what is static; no lengths. ``progress`` is told of the stage "settle".
 
-    MissingExtraError without MuJoCo; InputError for a scene without visible objects.
+    MissingExtraError without MuJoCo; InputError for a scene without visible objects, or far
+    too large or small.
     """
     require_extra("mujoco", "settling", "sim")
     options = replace(options or SimulationOptions(), up="y")
@@ -96,6 +99,12 @@ def settle(
     visible = scene.visible().instances
     if not visible:
         raise InputError("the scene has no visible object that could settle")
+    span = span_of(scene.visible())
+    if not 1.0 / LARGEST < span < LARGEST:
+        raise InputError(
+            f"the visible objects lie within {span:.3g} units, which is not between {1 / LARGEST} "
+            f"and {LARGEST}: scale the scene, or bring back what is far away"
+        )
     collision = CUTS if options.collision == "parts" else options.collision
     solids: dict[int, Solid] = {}
     for instance in visible:
