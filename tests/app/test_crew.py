@@ -32,7 +32,9 @@ def test_a_worker_that_dies_idle_is_replaced(tmp_path):
     with start(tmp_path) as live:
         photo = live.photo()
         live.get("/api/config")
-        live.app.state.crew.members[0]._process.kill()
+        process = live.app.state.crew.members[0]._process
+        process.kill()
+        process.wait(10)  # a job that comes while it dies is interrupted
         assert live.job(photo)["state"] == "done"
 
 
