@@ -1,9 +1,9 @@
 """What ends above what it stands on, brought down to it.
 
 In the flow: the part of settling before objects are arranged. Where nothing shows the foot of an
-object, either its distance is wrong or what was made of it is too short; on held-out scenes a third
-of the way along its ray was right on average, and the rest was missing (docs/log.md, "Settling").
-The photo decides: an object is drawn down only where that does not belie its mask.
+object, either its distance is wrong or what was made of it is too short; it comes along its ray,
+and is drawn down, as far as the errors of both make likely (docs/log.md, "Why settling lost scenes
+of rooms"). The photo decides: nothing is drawn that belies a mask.
 """
 
 from __future__ import annotations
