@@ -269,10 +269,11 @@ def _reach_down(given: CollidingScene, label: int, level: Standing, floor: float
     was = given.standing(label).corners[:, 1].min() - floor
     below = max(scene.camera.position[1] - floor - drop, LEAST_DROP * span)
     is_far = np.log1p(max(drop, 0.0) / below) > MOST_ALONG
-    if is_far:
-        is_low = drop < np.ptp(level.corners[:, 1])
-        is_far = is_low and agreement(scene).get(label, 0.0) > SHOWN_THERE
-    return max(near, drop * BARELY) if abs(was) < near or is_far else near
+    is_low = drop < np.ptp(level.corners[:, 1])
+    reaches = abs(was) < near
+    if is_far and is_low and not reaches:  # which masks tell takes time
+        reaches = agreement(scene).get(label, 0.0) > SHOWN_THERE
+    return max(near, drop * BARELY) if reaches else near
 
 
 def carved(given: CollidingScene) -> CollidingScene:

@@ -201,8 +201,8 @@ def with_patch(given: Standing, base: np.ndarray) -> Standing:
 
 def with_hollow(given: Standing, box: np.ndarray) -> Standing:
     """What carries an object without what of its convex parts is in a box (2, 3): they fill the
-    hollow in which the object lies. What is below the box is cut off first, for each
-    piece that reaches the ground is in contact with it.
+    hollow in which the object lies. What is below the box is cut off first, for each piece that
+    reaches the ground is in contact with it.
     """
     pieces: list[ConvexPart] = []
     for part in given.parts:

@@ -36,7 +36,7 @@ BASE_REACH = 0.3  # of the way to its rim to which a base reaches that nobody se
 TOO_SHORT = 0.35
 HEIGHT_ERROR = 0.3
 DISTANCE_ERROR = 0.04
-MOST_LOST = 0.02  # of an object's agreement with its mask
+MOST_LOST = 0.02  # of agreement with a mask, by standing; of a scene on average
 HARDLY = 0.05  # of a foot that the photo may show where it is not
 
 
