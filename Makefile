@@ -54,6 +54,8 @@ $(RUNTIME): pyproject.toml constraints.txt
 $(INSTALLED): $(RUNTIME)
 	@echo "Installing what the tests need: 0.8 GB more."
 	$(call installed,.[dev])
+	@# Kernels and the modules of the tests are compiled once here, not by each process of the tests at the same time.
+	@$(BIN)/python -m pytest -m compiles >/dev/null 2>&1 || true
 
 demo: $(RUNTIME)
 	@$(BIN)/maquette demo -o out/demo

@@ -47,9 +47,6 @@ PAGES = [
 ]
 
 
-pytestmark = pytest.mark.usefixtures("coarse_fields", "few_points")
-
-
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory, tiny_weights, coarse_fields):
     """The folder of the demo; the embedded weights are tiny ones as long as tests of this file

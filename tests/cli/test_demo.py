@@ -20,6 +20,7 @@ def asked(monkeypatch):
     return asked
 
 
+@pytest.mark.usefixtures("coarse_fields")
 def test_demo_can_be_repeated_and_says_where_everything_is(tiny_weights, tmp_path, capsys, asked):
     command = ["demo", "-o", str(tmp_path / "demo"), "--weights", str(tiny_weights)]
     for seed in ("0", "1"):

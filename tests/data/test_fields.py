@@ -42,6 +42,7 @@ def test_grid_is_indexed_xyz_with_the_extent_in_the_contract():
     )
 
 
+@pytest.mark.compiles
 def test_sphere_is_exact_in_the_band_and_close_beyond():
     field = sdf(trimesh.creation.icosphere(4, radius=0.5))
     exact = np.linalg.norm(CELLS, axis=1) - 0.5

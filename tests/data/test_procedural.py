@@ -39,6 +39,7 @@ EXACT = {
 }
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("name", EXACT)
 def test_distances_have_slope_one_outside(name):
     """An exact distance field loses exactly what one walks towards the surface."""

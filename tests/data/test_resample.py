@@ -29,6 +29,7 @@ def distances(resolution, scale, centre):
     return np.linalg.norm(points - centre, axis=-1) - scale * RADIUS
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize(
     ("scale", "centre"), [(1.0, (0, 0, 0)), (0.5, (0.2, -0.1, 0.15)), (0.3, (-0.3, 0.3, 0.0))]
 )

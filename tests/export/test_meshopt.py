@@ -21,6 +21,7 @@ def unpacked(name, packed, **more):
     return unpack(packed, mode, **given)
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("name", PACKED)
 def test_packed_buffers_are_what_was_packed(name):
     assert unpacked(name, GOLDEN[f"{name}_packed"].tobytes()) == GOLDEN[name].tobytes()

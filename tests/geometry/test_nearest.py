@@ -10,6 +10,7 @@ def brute_force(points, queries):
     return np.sqrt(squared.min(1)), squared.argmin(1)
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 17, 1000])
 def test_equals_brute_force(count):
     rng = np.random.default_rng(count)

@@ -18,6 +18,7 @@ from maquette.geometry.transforms import rotation_y, scale_of, similarity, trans
 from tests.geometry.test_registration import angle_between, chair
 
 
+@pytest.mark.compiles
 def test_weighted_means_equal_the_formula():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(20, 3))

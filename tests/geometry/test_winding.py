@@ -17,6 +17,7 @@ def exact(mesh, points):
     return winding_number(tree_of(mesh), points, accuracy=np.inf)
 
 
+@pytest.mark.compiles
 def test_a_ball_is_one_inside_and_zero_outside():
     ball = trimesh.creation.icosphere(4, 1.0)
     radius = np.linalg.norm(POINTS, axis=1)

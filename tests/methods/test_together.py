@@ -90,9 +90,9 @@ def test_whole_scenes_are_the_same_objects_at_the_same_places(photos, models, mo
             place = one.world_from_instance
             np.testing.assert_allclose(place, other.world_from_instance, atol=1e-3)
             away, _ = cKDTree(one.mesh.vertices).query(other.mesh.vertices)
-            assert (
-                np.quantile(away, 0.99) < 1e-5
-            )  # a cell of the surface may fall to the other side
+            assert np.median(away) < 1e-5
+            # What cells of the surface and edges that are collapsed first do, the last bits say.
+            assert np.quantile(away, 0.99) < 1e-3
 
 
 def test_networks_are_called_once_for_all(photos, models, monkeypatch):

@@ -3,6 +3,7 @@ pair's edge lies where it is said to.
 """
 
 import numpy as np
+import pytest
 import trimesh
 
 from maquette.geometry.cameras import intrinsics_from_fov, look_at, project
@@ -44,6 +45,7 @@ def places(outlines, vertices):
     return a + share * (b - a), centre, share[:, 0]
 
 
+@pytest.mark.compiles
 def test_each_layer_sees_what_the_hard_rasteriser_sees_of_it_alone():
     vertices, faces, layer = soup()
     outlines = find_outlines(vertices, faces, CAMERA, layer, 3)

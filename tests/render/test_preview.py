@@ -77,6 +77,7 @@ def hued(tile):
     return np.ptp(tile, axis=-1) > 40
 
 
+@pytest.mark.compiles
 def test_a_rendered_scene_shows_coloured_objects_where_their_silhouettes_are_on_a_neutral_studio():
     scene = scene_of(3)
     image = render_scene(scene).astype(int)

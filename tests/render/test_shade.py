@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from maquette.geometry.cameras import intrinsics_from_fov, lift, look_at
 from maquette.render.lighting import Lighting, dome
@@ -51,6 +52,7 @@ def test_a_floor_with_the_albedo_for_a_picture_looks_like_the_picture():
     assert np.abs(image.astype(int) - picture).max() <= 2
 
 
+@pytest.mark.compiles
 def test_ground_lies_at_its_height_behind_the_objects_and_receives_their_shadow():
     camera = camera_at((0.8, 0.9, 1.4))
     objects = rasterize(BOX.vertices, BOX.faces, camera)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import trimesh
 from PIL import Image
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
@@ -36,6 +37,7 @@ def slanted_camera():
     return Camera(intrinsics_from_fov(1.0, 200, 160), pose, 200, 160)
 
 
+@pytest.mark.compiles
 def test_every_pixel_shows_its_place_of_the_texture_in_perspective():
     camera = slanted_camera()
     scene = Scene((Instance(3, sheet(SimpleMaterial(image=ramp())), np.eye(4), 0),), camera)

@@ -104,10 +104,12 @@ def diffuse(cosine: float, lit: float = 1.0, dome: float = 1.0) -> np.ndarray:
     return linear(stored) * (dome * SKY + lit * cosine * KEY)
 
 
+@pytest.mark.compiles
 def test_where_nothing_is_the_backdrop_is_seen():
     np.testing.assert_allclose(Stage(ground=False).light(backdrop=0.37), 0.37, rtol=1e-6)
 
 
+@pytest.mark.compiles
 def test_planes_are_met_where_rays_cross_them_and_from_their_front_only():
     stage = Stage()
     depth = np.full((2 * SIDE, 2 * SIDE), np.inf, F)
