@@ -102,8 +102,8 @@ def _pairs(
     ends: _IntervalEnds,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels (P, 2), axis (P,) and edge (P,), 3 x face + corner, of all pairs."""
-    across = np.count_nonzero(face[:, :, 1:] != face[:, :, :-1])
-    most = across + np.count_nonzero(face[:, 1:] != face[:, :-1])
+    across = np.count_nonzero(np.diff(face))
+    most = across + np.count_nonzero(np.diff(face, axis=1))
     pixels = np.empty((most, 2), np.int64)
     axis = np.empty(most, np.int64)
     code = np.empty(most, np.int64)

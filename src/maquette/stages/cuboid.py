@@ -14,14 +14,17 @@ from functools import cached_property
 import cv2
 import numpy as np
 from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
 
-from maquette.geometry.cameras import world_rays
 from maquette.stages.outline import Outline
 
 DIRECTIONS = np.linspace(0.0, 2 * np.pi, 40, endpoint=False)  # in which outlines are compared
 TOWARDS = np.stack([np.cos(DIRECTIONS), np.sin(DIRECTIONS)])  # (2, 40)
 TURNS = np.deg2rad(np.arange(5.0, 90.0, 15.0))  # that the search begins with
-EVALUATIONS = 40  # of each
+EVALUATIONS = 40  # from each of them
+FEW = 5  # after which what is a box looks like one
+HOPELESS = 0.9  # IoU by then, of what does not
+DIFFERENCE = 1e-6  # of the numbers of a box, for slopes
 START = np.array([0.0, -0.5, -0.5, -0.5, 0.0, -0.3])  # see _Fit
 NEAR_UNKNOWN = 5  # pixels across; an outline so near to what may hide it tells nothing
 LEAST_TOLD = 24  # directions that tell something
@@ -105,19 +108,15 @@ class _Fit:
         return cls(outline, along.max(0) + 0.5, told)
 
     @cached_property
-    def size(self) -> float:
+    def size(self) -> int:
         """Longer side of the mask in window pixels."""
-        rows, columns = np.nonzero(self.outline.own)
-        return float(max(np.ptp(rows), np.ptp(columns)) + 1)
+        return max(self.outline.within[2:])
 
     @cached_property
     def middle(self) -> np.ndarray:
         """(3,) point behind the middle of the mask at a level distance of 1."""
-        rows, columns = np.nonzero(self.outline.own)
-        place = 0.5 * np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
-        place += [columns.min(), rows.min()]
-        corner = self.outline.pixels[0] - 0.5 * self.outline.step
-        (ray,) = world_rays(self.outline.camera, corner + self.outline.step * place[None])
+        left, top, width, height = self.outline.within
+        (ray,) = self.outline.rays_through(np.array([[left + 0.5 * width, top + 0.5 * height]]))
         return ray / np.hypot(ray[0], ray[2])
 
     @cached_property
@@ -126,39 +125,62 @@ class _Fit:
         away = np.linalg.norm(self.middle)
         return self.size * self.outline.step / float(self.outline.camera.focal) * float(away)
 
+    def boxes(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of numbers (B, 6): turns (B, 3, 3) from level axes to those of the boxes, and in these
+        their middles and sides (B, 3).
+        """
+        turns = Rotation.from_euler("y", numbers[:, :1]).as_matrix()
+        logs = np.clip(numbers[:, [1, 3, 2]], -LARGEST, LARGEST)
+        sides = np.exp(logs) * self.unit
+        x, y, z = self.middle
+        aside, low = numbers[:, 4:].T * self.unit
+        height = y + low + 0.5 * sides[:, 1]
+        level = np.column_stack([x - aside * z, height, z + aside * x])
+        return turns, (turns @ level[..., None])[..., 0], sides
+
     def box(self, numbers: np.ndarray) -> Cuboid:
         """Of six numbers."""
-        turn = float(numbers[0])
-        c, s = np.cos(turn), np.sin(turn)
-        own_from_level = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-        sides = np.exp(np.clip(numbers[[1, 3, 2]], -LARGEST, LARGEST)) * self.unit
-        x, y, z = self.middle
-        aside, low = numbers[4:] * self.unit
-        height = y + low + 0.5 * sides[1]
-        middle = own_from_level @ [x - aside * z, height, z + aside * x]
-        bounds = np.stack([middle - 0.5 * sides, middle + 0.5 * sides])
-        return Cuboid(bounds, own_from_level)
+        turn, middle, sides = (each[0] for each in self.boxes(numbers[None]))
+        return Cuboid(np.stack([middle - 0.5 * sides, middle + 0.5 * sides]), turn)
 
-    def picture(self, box: Cuboid) -> np.ndarray:
-        """(8, 2) its corners in window pixels."""
+    def pictures(self, numbers: np.ndarray) -> np.ndarray:
+        """(B, 8, 2) corners of the boxes of numbers (B, 6), in window pixels."""
         camera = self.outline.camera
-        level = box.rims @ box.own_from_level
-        seen = level @ camera.rotation @ camera.intrinsics.T
-        pixels = seen[:, :2] / np.maximum(seen[:, 2:], 1e-6)
-        corner = self.outline.pixels[0] - 0.5 * self.outline.step
-        return (pixels - corner) / self.outline.step
+        turns, middles, sides = self.boxes(numbers)
+        corners = middles[:, None] + (CORNERS - 0.5) * sides[:, None]
+        seen = corners @ turns @ camera.rotation @ camera.intrinsics.T
+        pixels = seen[..., :2] / np.maximum(seen[..., 2:], 1e-6)
+        return (pixels - self.outline.corner) / self.outline.step
 
     def errors(self, numbers: np.ndarray) -> np.ndarray:
-        """In shares of the mask's size, and the prior."""
-        drawn = self.picture(self.box(numbers))
-        off = (drawn @ TOWARDS).max(0) - self.reached
-        sides = PRIOR * (numbers[1:4] - START[1:4])
-        return np.concatenate([off * self.told / self.size, sides])
+        """(B, E) of boxes, in shares of the mask's size, and the prior."""
+        off = (self.pictures(numbers) @ TOWARDS).max(1) - self.reached
+        sides = PRIOR * (numbers[:, 1:4] - START[1:4])
+        return np.concatenate([off * self.told / self.size, sides], axis=1)
 
-    def iou(self, box: Cuboid) -> float:
+    def slopes(self, numbers: np.ndarray) -> np.ndarray:
+        """(E, 6) of the errors of one box, by differences, which are taken at once."""
+        steps = DIFFERENCE * np.eye(len(numbers))
+        return (self.errors(numbers + steps) - self.errors(numbers[None])).T / DIFFERENCE
+
+    def best(self, evaluations: int) -> np.ndarray:
+        """(6,) numbers of the box with the least errors after some evaluations from each turn."""
+        tried = [
+            least_squares(
+                lambda numbers: self.errors(numbers[None])[0],
+                [turn, *START[1:]],
+                self.slopes,
+                max_nfev=evaluations,
+            )
+            for turn in TURNS
+        ]
+        return min(tried, key=lambda found: float(found.cost)).x
+
+    def iou(self, numbers: np.ndarray) -> float:
         """Of mask and picture, where they are known."""
         drawn = np.zeros(self.outline.own.shape, np.uint8)
-        corners = np.clip(self.picture(box), -1e4, 1e4) * 2**SHIFT - 2 ** (SHIFT - 1)
+        (picture,) = self.pictures(numbers[None])
+        corners = np.clip(picture - 0.5, -1e4, 1e4) * 2**SHIFT
         hull = cv2.convexHull(np.round(corners).astype(np.int32))
         cv2.fillConvexPoly(drawn, hull, 1, shift=SHIFT)
         both = (drawn > 0) & self.outline.own
@@ -168,17 +190,14 @@ class _Fit:
 
 def fitted_box(outline: Outline) -> tuple[Cuboid, float]:
     """The upright box whose picture reaches as far as the mask in all directions, and the IoU of
-    both; an IoU of 0 where too little of the outline is seen.
+    both; an IoU of 0 where too little of the outline is seen. What a few evaluations bring nowhere
+    near a box gets no more.
     """
     fit = _Fit.of(outline)
-    tried = []
-    for turn in TURNS:
-        start = np.array([turn, *START[1:]])
-        found = least_squares(fit.errors, start, max_nfev=EVALUATIONS)
-        tried.append((float(found.cost), found.x))
-    _, best = min(tried, key=lambda one: one[0])
-    box = fit.box(best)
-    return box, fit.iou(box) if fit.told.sum() >= LEAST_TOLD else 0.0
+    best = fit.best(FEW)
+    if fit.iou(best) > HOPELESS:
+        best = fit.best(EVALUATIONS)
+    return fit.box(best), fit.iou(best) if fit.told.sum() >= LEAST_TOLD else 0.0
 
 
 def cuboid(outline: Outline) -> Cuboid | None:

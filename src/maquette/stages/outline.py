@@ -89,6 +89,20 @@ class Outline:
         return float(self.pixels[1, 0] - self.pixels[0, 0])
 
     @property
+    def corner(self) -> np.ndarray:
+        """(2,) upper left one of the window, in pixels of the photo."""
+        return self.pixels[0] - 0.5 * self.step
+
+    def rays_through(self, places: np.ndarray) -> np.ndarray:
+        """(N, 3) rays through places (N, 2) of the window, in its pixels from its corner."""
+        return world_rays(self.camera, self.corner + self.step * places)
+
+    @cached_property
+    def within(self) -> cv2.typing.Rect:
+        """Left and upper end, width and height of the object, in pixels of the window."""
+        return cv2.boundingRect(self.own.astype(np.uint8))
+
+    @property
     def tells(self) -> bool:
         """Whether there is enough of it."""
         return min(int(self.own.sum()), len(self.background)) >= LEAST_OUTLINE
@@ -118,8 +132,7 @@ class Outline:
             return np.eye(3)
         ends = rows[[0, -1]]
         columns = _line(rows, middles)(ends)
-        places = self.pixels[0] + self.step * np.column_stack([columns, ends])
-        across = np.cross(*world_rays(self.camera, places))
+        across = np.cross(*self.rays_through(np.column_stack([columns, ends]) + 0.5))
         across /= np.linalg.norm(across)
         axis = UP - across[1] * across
         axis /= np.linalg.norm(axis)
@@ -142,9 +155,8 @@ class Outline:
     def holds(self, points: np.ndarray) -> np.ndarray:
         """(N,) bool: whether points (N, 3) may be of the object, by the picture."""
         seen = points @ self.camera.rotation @ self.camera.intrinsics.T
-        corner = self.pixels[0] - 0.5 * self.step
         pixels = seen[:, :2] / seen[:, 2:]
-        at = np.floor((pixels - corner) / self.step).astype(int)
+        at = np.floor((pixels - self.corner) / self.step).astype(int)
         inside = ((at >= 0) & (at < len(self.own))).all(1)
         columns, rows = at.clip(0, len(self.own) - 1).T
         return inside & (self.own | self.unknown)[rows, columns]
