@@ -121,6 +121,14 @@ def quick_processes():
 
 
 @pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk():
+    """No power fails here; twenty seconds of all tests went by while it was made sure of that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def nothing_settles_unasked():
     """Whether scenes come to rest by default has a test of its own; here it would take as long as
     making them of tiny networks.

@@ -8,8 +8,8 @@ from beartype import BeartypeConf, beartype
 # A whole number may stand where a float is expected, as type checkers have it.
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
-ALL_UNTIL = 200  # calls of a test
-ONE_OF = 19  # of the later ones
+ALL_UNTIL = 60  # calls of a test
+ONE_OF = 97  # of the later ones
 
 
 class Sparing(type(jaxtyping.config)):
