@@ -5,6 +5,7 @@ from maquette.geometry.boxes import pixel_box
 from maquette.photos.pixels import (
     connected_parts,
     cut,
+    going_on,
     reduced,
     resize_mask,
     same_aspect,
@@ -29,6 +30,19 @@ def test_a_cut_inside_of_the_picture_is_a_slice_and_beyond_it_lies_the_fill():
     assert (part[:, :3] == (1, 2, 3)).all() and (part[3:] == (1, 2, 3)).all()
     for box in ((200, 200, 204, 204), (-9, -9, -5, -5), (70, -5, 74, -1)):
         assert (cut(image, box) == 0).all()
+
+
+def test_a_plane_goes_on_beyond_its_outline_and_a_step_does_not():
+    rows, columns = np.indices((20, 30)).astype(float)
+    own = np.zeros((20, 30), bool)
+    own[6:14, 8:20] = True
+    plane = 0.3 * columns - 0.2 * rows + 5
+    seen = going_on(np.where(own, plane, 999.0), own, 1.0)
+    assert np.allclose(seen[4:16, 6:22], plane[4:16, 6:22])
+    assert np.allclose(seen[10, 25:], plane[10, 21])  # for two pixels
+    stepped = going_on(np.where(own & (columns > 12), 50.0, 1.0), own, 1.0)
+    assert np.allclose(stepped[own], np.where(columns > 12, 50.0, 1.0)[own])
+    assert set(np.unique(stepped)) == {1.0, 50.0}
 
 
 def test_parts_that_touch_at_a_corner_are_one_or_two():

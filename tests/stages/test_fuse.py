@@ -153,14 +153,6 @@ def test_between_two_surfaces_of_an_object_there_is_nothing(seen):
     assert np.abs(np.abs(gap - 0.05) - 0.25).max() < fuse.JUMP
 
 
-def test_nothing_lies_below_a_floor():
-    cube = np.diag([0.5, 0.5, 0.5, 1.0])
-    cube[:3, 3] = [0, 0.1, 0]
-    below = fuse._below_floor(0.1, cube)[0, :, 0]
-    assert below.shape == (RESOLUTION,) and (np.diff(below) <= 0).all()
-    assert (below[: RESOLUTION // 2] > 0).all() and (below[RESOLUTION // 2 :] < 0).all()
-
-
 @pytest.fixture(scope="module")
 def known(seen):
     """A perceived ball that is known to be one."""

@@ -12,6 +12,7 @@ from maquette.stages.support import (
     LIKELY,
     UNKNOWN,
     find_supports,
+    ground_under,
     known_supports,
     likely_supports,
     without_cycles,
@@ -139,3 +140,13 @@ def test_what_reaches_over_an_edge_is_not_on_the_ground_below(out, sinks):
     boxes[2] = boxes[2] - [[0, sinks, 0], [0, 0, 0]]
     sure = {1: Support(GROUND, 1.0), 2: UNKNOWN, 3: Support(GROUND, 1.0)}
     assert likely_supports(view, boxes, sure)[2] == Support(1, LIKELY)
+
+
+def test_the_ground_is_under_what_stands_on_it_and_under_nothing_else():
+    picture, boxes = seen({1: TABLE, 2: CUP, 3: CRATE})
+    heights = ground_under(picture, find_supports(picture, boxes))
+    assert heights.keys() == {1, 3}
+    assert list(heights.values()) == pytest.approx([-0.4, -0.4], abs=0.004)
+    assert ground_under(picture, {1: UNKNOWN, 2: Support(1)}) == {}
+    hidden = {1: Support(GROUND), 2: Support(GROUND, LIKELY)}  # where its box ends
+    assert ground_under(picture, hidden)[2] == pytest.approx(-0.4, abs=0.004)

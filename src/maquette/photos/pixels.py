@@ -16,6 +16,8 @@ WORKING_SIDE = 2048  # pixels; more detail than any model here can use
 # relative; masks made on a reduced copy of the photo differ by the rounding of its sides
 ASPECT_TOLERANCE = 0.01
 
+GOES_ON = 2.0  # pixels beyond a mask in which its values keep their slope
+
 Size = tuple[int, int]  # (H, W)
 
 
@@ -65,6 +67,30 @@ def nearest_inside(inside: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(
         ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
     )
+
+
+def going_on(values: np.ndarray, own: np.ndarray, steepest: float) -> np.ndarray:
+    """Values (H, W) of a mask's pixels, and beyond its outline as the nearest of them slope, for
+    GOES_ON pixels. If they merely stayed as they are, the top of a box would rise where its picture
+    ends. ``steepest``: by which values of neighbours differ, at most, without being torn.
+    """
+    nearest = nearest_inside(own)
+    found = np.where(own, values, 0.0)[nearest]
+    for axis, (at, place) in enumerate(zip(nearest, np.indices(own.shape))):
+        slope = _slope(values, own, axis, steepest)[nearest]
+        found += slope * np.clip(place - at, -GOES_ON, GOES_ON)
+    return found
+
+
+def _slope(values: np.ndarray, own: np.ndarray, axis: int, steepest: float) -> np.ndarray:
+    """(H, W) by how much values rise along an axis from pixel to pixel of a mask: the mean of a
+    pixel's neighbours.
+    """
+    both = own & np.roll(own, -1, axis)
+    step = np.where(both, np.roll(values, -1, axis) - values, 0.0)
+    step = np.where(np.abs(step) > steepest, 0.0, step)
+    summed, counted = (cv2.blur(part, (3, 3)) for part in (step, both.astype(np.float64)))
+    return summed / np.maximum(counted, 1e-6)
 
 
 def working_size(size: Size, max_side: int = WORKING_SIDE) -> Size:

@@ -14,10 +14,11 @@ from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
 from maquette.geometry.boxes import pixel_box
-from maquette.photos.pixels import nearest_inside
+from maquette.photos.pixels import going_on, nearest_inside
 from maquette.stages.perceive import Perception
 from maquette.types import Camera
 
+STEEPEST = 4.0  # rise of a surface over its width in the picture
 ALONG = 1.5  # pixels from what is outside, of those at an outline
 EVENED = 7  # of them that the depth of one is the median of
 
@@ -143,7 +144,9 @@ def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
         whole = _even_at_outline(perception.given_depth[cut.part], own)[nearest_inside(own)]
         return cv2.resize(whole, cut.size, interpolation=cv2.INTER_NEAREST)
     picture = perception.picture
-    filled = perception.depth[nearest_inside(picture.labels == label)].astype(np.float32)
+    steepest = STEEPEST / float(perception.camera.focal * picture.scale)
+    log = going_on(np.log(perception.depth), picture.labels == label, steepest)
+    filled = np.exp(log).astype(np.float32)
     picture_from_photo = np.diag([picture.scale, picture.scale, 1.0])
     picture_from_photo[:2, 2] = picture.offset
     corner_from_centre = np.eye(3)

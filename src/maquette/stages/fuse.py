@@ -32,6 +32,7 @@ from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.stages.bend import bent
 from maquette.stages.closeup import Closeup, closeup, distance_within, middle_lines
+from maquette.stages.floor import drawn_down, layers_below
 from maquette.stages.join import joined
 from maquette.stages.mirror import MirrorPlane, VisibleMatter, mirrored_field
 from maquette.stages.perceive import Perception
@@ -146,17 +147,26 @@ class Witness:
         known = inside & self.known[rows, columns]
         return SeenCells(outline, gap, thickness, slim, visible, hidden, known)
 
+    @cached_property
+    def lowest(self) -> float:
+        """Height in the scene at which the visible surface ends below."""
+        rows, columns = np.nonzero(self.window.mask)
+        return float(self._lifted(rows + 0.5, columns)[:, 1].min())
+
     def surface(self, most: int) -> np.ndarray:
         """(N, 3) places of the visible surface in the scene frame, a little inside of the outline,
         about ``most`` evenly chosen ones.
         """
         rows, columns = np.nonzero(self.inwards > INSIDE)
         every = max(1, len(rows) // most)
-        rows, columns = rows[::every], columns[::every]
+        return self._lifted(rows[::every], columns[::every])
+
+    def _lifted(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """(N, 3) places of the visible surface at pixels, in the scene frame."""
         camera = self.window.camera
         homogeneous = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1)
         rays = homogeneous @ np.linalg.inv(camera.intrinsics).T
-        depth = self.thin.depth[rows, columns]
+        depth = self.thin.depth[rows.astype(int), columns]
         return transform_points(camera.world_from_camera, rays * depth[:, None])
 
     def covers_others(self, cells: np.ndarray) -> np.ndarray:
@@ -196,12 +206,16 @@ def fused_field(
         fine = bent(generated, reached, RESOLUTION)
     else:
         fine = _known_field(shape, scene_from_cube)
+    if shape is None and label in perception.floors:
+        fine = drawn_down(fine, perception.floors[label], scene_from_cube)
     field, shown = _held_to_photo(fine, witness, 0.0 if shape is None else SLACK)
     planes: tuple[MirrorPlane, ...] = ()
     if measured:
         field, shown, planes = _with_mirrors(field, shown, witness)
     if label in perception.floors:
-        field = np.maximum(field, _below_floor(perception.floors[label], scene_from_cube))
+        field = np.maximum(
+            field, layers_below(RESOLUTION, perception.floors[label], scene_from_cube)
+        )
     field = _without_hidden_islands(field, shown)
     field = joined(field, lambda cells: ~witness.covers_others(_position(cells)))
     mirrors = tuple(plane.moved(scene_from_cube) for plane in planes)
@@ -254,10 +268,15 @@ def _held_to_photo(
     outside, near = (_finer(part) for part in _coarse_look(witness, fine))
     field[outside] = 1.0
     seen = witness.see(_position(np.argwhere(near)))
+    # behind what stands on the ground, a layer along the line of sight would reach below it
+    below = np.broadcast_to(
+        layers_below(RESOLUTION, witness.lowest, witness.scene_from_cube), field.shape
+    )
     behind = np.where(seen.slim, -seen.gap - seen.thickness, -1.0)
     hull = seen.hull - slack / TRUNCATION
     carved = np.maximum.reduce([field[near], hull, seen.front, behind])
     layer = np.where(seen.known, 1.0, np.maximum(seen.shell, seen.hull))
+    layer = np.maximum(layer, below[near])
     field[near] = np.minimum(carved, layer).clip(-1, 1)
     shown = np.zeros(field.shape, bool)
     shown[near] = seen.shell < 0
@@ -291,15 +310,6 @@ def _visible_matter(field: np.ndarray, witness: Witness) -> VisibleMatter:
     towards = transform_points(cube_from_scene, witness.window.camera.position)
     sight = towards / np.linalg.norm(towards)
     return VisibleMatter(coarse, points, lambda at: witness.see(at).empty * TRUNCATION, sight)
-
-
-def _below_floor(height: float, scene_from_cube: np.ndarray) -> np.ndarray:
-    """(1, R, 1) how far each layer of cells lies below a height of the scene, in truncations."""
-    layers = np.zeros((RESOLUTION, 3))
-    layers[:, 1] = (np.arange(RESOLUTION) + 0.5) / RESOLUTION - 0.5
-    below = height - transform_points(scene_from_cube, layers)[:, 1]
-    truncations = float(scene_from_cube[0, 0]) * TRUNCATION
-    return (below / truncations).clip(-1, 1).astype(np.float32)[None, :, None]
 
 
 def _outline(witness: Witness) -> np.ndarray:

@@ -34,7 +34,7 @@ from maquette.models.conditioning import (
 )
 from maquette.models.image_encoder import Geometry, GeometryNet
 from maquette.models.relief import Windows
-from maquette.photos.pixels import nearest_inside
+from maquette.photos.pixels import going_on, nearest_inside
 from maquette.stages.contacts import in_contact
 from maquette.stages.frame import (
     BACKGROUND_DEPTH,
@@ -54,10 +54,11 @@ from maquette.stages.shapes import (
     placed_shapes,
     with_surfaces,
 )
-from maquette.stages.support import find_supports, likely_supports
+from maquette.stages.support import find_supports, ground_under, likely_supports
 from maquette.types import Camera, SceneInput, Support
 
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
+STEEPEST = 4.0  # rise of a surface over its width in the picture
 TOGETHER = 16  # close looks that are taken at once
 
 
@@ -79,7 +80,7 @@ class Perception:
     given_depth: np.ndarray | None = None
     metres_per_unit: float | None = None  # None = not known
     supports: Mapping[int, Support] = field(default_factory=dict)  # by label
-    # label -> height below which nothing of it lies; empty without a measured depth
+    # label -> height of what it stands on, where that is known; nothing of it lies below
     floors: Mapping[int, float] = field(default_factory=dict)
     # label -> what its outline tells, unless a measured depth says otherwise
     shapes: Mapping[int, PlacedShape] = field(default_factory=dict)
@@ -170,12 +171,12 @@ def perceive(net: GeometryNet, given: SceneInput, revolve: bool = True) -> Perce
     looks = _looks(given.image, labels, picture, net.config.close)
     estimate = _estimate(net, coarse, looks)
     estimate = _with_camera(estimate, given, labels)
-    relative = _upsample(estimate.depth, coarse.labels, picture.labels)
-    relative = _with_reliefs(relative, picture.labels, looks, estimate)
+    depth = _upsample(estimate, coarse.labels, picture.labels)
+    depth = _with_reliefs(depth, picture.labels, looks, estimate)
     seen = DepthPicture(
         camera_from_parameters(estimate.camera, width, height),
         picture,
-        centre_depth(estimate.camera) * np.exp(relative),
+        centre_depth(estimate.camera) * np.exp(depth),
     )
     known = Measured(seen, estimate.boxes, None, None)
     if given.geometry is not None:
@@ -193,7 +194,8 @@ def perceive(net: GeometryNet, given: SceneInput, revolve: bool = True) -> Perce
     likely = likely_supports(boxed, known.boxes, supports)
     perception = _in_scene_frame(known, given, labels, supports)
     placed = placed_shapes(perception.seen, shapes)
-    return replace(perception, supports=likely, shapes=placed)
+    low = perception.floors or ground_under(perception.seen, likely)
+    return replace(perception, supports=likely, shapes=placed, floors=low)
 
 
 def _lifted_picture(given: SceneInput, labels: np.ndarray) -> Picture:
@@ -374,12 +376,11 @@ def _reliefs(
 
 
 def _smooth(relief: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """A relief (P, P) blurred by a pixel, mixing own pixels only: what changes from pixel to pixel
-    is noise (docs/log.md).
+    """A relief (P, P) blurred by a pixel, and going on beyond its own pixels: what changes from
+    pixel to pixel is noise (docs/log.md).
     """
-    planes = [(relief * own).astype(np.float32), own.astype(np.float32)]
-    values, weight = (cv2.GaussianBlur(plane, (0, 0), 1.0) for plane in planes)
-    return np.where(own, values / np.maximum(weight, 1e-6), 0.0)
+    whole = going_on(relief, own, STEEPEST / len(relief))
+    return cv2.GaussianBlur(whole, (0, 0), 1.0)
 
 
 def _with_reliefs(
@@ -401,27 +402,27 @@ def _with_reliefs(
         columns = ((centres - left * size) * scale - 0.5).astype(np.float32)
         rows = ((centres - top * size) * scale - 0.5).astype(np.float32)
         x, y = np.meshgrid(columns, rows)
-        weight, summed = (cv2.remap(part, x, y, cv2.INTER_LINEAR) for part in (own, relief * own))
-        found = (labels == label) & (weight > 1e-3)  # only pixels of the object itself are mixed
+        weight, values = (cv2.remap(part, x, y, cv2.INTER_LINEAR) for part in (own, relief))
+        found = (labels == label) & (weight > 1e-3)
         if found.any():
-            depth = summed[found] / weight[found] * side * np.exp(-estimate.camera[1])
+            depth = values[found] * side * np.exp(-estimate.camera[1])
             refined[found] = relative[found].mean() + depth - depth.mean()
     return refined
 
 
-def _upsample(depth: np.ndarray, labels: np.ndarray, fine_labels: np.ndarray) -> np.ndarray:
-    """Depth on a finer grid; a pixel mixes only coarse pixels of its own label, so that outlines
-    stay sharp.
+def _upsample(estimate: _Estimate, labels: np.ndarray, fine_labels: np.ndarray) -> np.ndarray:
+    """The log depth of labels (S, S) on a finer grid; a pixel mixes only coarse pixels of its own
+    label, and what goes on beyond them, so that outlines stay sharp.
     """
 
     def finer(plane: np.ndarray) -> np.ndarray:
         return cv2.resize(plane, fine_labels.shape, interpolation=cv2.INTER_LINEAR)
 
-    fine = finer(depth)
+    steepest = STEEPEST * float(np.exp(-estimate.camera[1])) / len(labels)
+    fine = finer(estimate.depth)
     for label in labels_in(fine_labels):
-        own = (labels == label).astype(np.float32)
+        own = labels == label
         if own.any():
-            weight = finer(own)
-            inside = (fine_labels == label) & (weight > 1e-3)
-            fine[inside] = finer(depth * own)[inside] / weight[inside]
+            inside = (fine_labels == label) & (finer(own.astype(np.float32)) > 1e-3)
+            fine[inside] = finer(going_on(estimate.depth, own, steepest))[inside]
     return fine.astype(np.float32)

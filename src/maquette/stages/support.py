@@ -195,6 +195,24 @@ def known_supports(supports: Mapping[int, Support], labels: Collection[int]) -> 
     return found
 
 
+def ground_under(seen: DepthPicture, supports: Mapping[int, Support]) -> dict[int, float]:
+    """Label -> the height (scene frame) of the ground under an object that stands on it: the common
+    one, or where the object's own visible surface ends below that.
+    """
+    points = seen.points
+    half = 0.5 / float(seen.camera.focal * seen.picture.scale)  # points are of pixels' centres
+    lows = {}
+    for label in supports:
+        own = seen.picture.labels == label
+        lows[label] = bottom_height(points[own]) - half * float(np.median(seen.depth[own]))
+    standing = [label for label, support in supports.items() if support.on == GROUND]
+    sure = [lows[label] for label in standing if supports[label].confidence > LIKELY]
+    if not sure:
+        return {}
+    ground = float(np.median(sure))
+    return {label: min(ground, lows[label]) for label in standing}
+
+
 def without_cycles(supports: Mapping[int, Support]) -> dict[int, Support]:
     """The supports, with nothing known of objects that would stand on themselves."""
     return {
