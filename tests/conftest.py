@@ -20,8 +20,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 gc.disable()
 
 # Before anything of maquette is imported: the shapes in the annotations of these rooms are checked
-# at every call. What jaxtyping offers for Python 3.10 checks kernels marked @no_type_check, too,
-# which numba cannot compile then.
+# (tests/shapes.py says at which calls). What jaxtyping offers for Python 3.10 checks kernels marked
+# @no_type_check, too, which numba cannot compile then.
 SHAPED = ("maquette.nn", "maquette.flow", "maquette.geometry")
 if sys.version_info >= (3, 11):
     install_import_hook(SHAPED, "tests.shapes.checked")

@@ -91,7 +91,7 @@ FILE_NODES = 2200
 LINE_NODES = 20  # of a statement, or of the head of a compound one; tables of constants aside
 NODES_PER_PHYSICAL_LINE = 4.0
 PARAMETERS = 10
-# What is above today. The numbers only shrink; at the goal are 0, 0, 1 % and 4.0.
+# What is above today; at the goal are 0, 0, 1 % and 4.0. The package grows with features only.
 LARGER_FUNCTIONS = 0
 LARGER_FILES = 0
 DENSER_LINES = 200  # of 34,800: 0.6 %

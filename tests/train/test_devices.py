@@ -32,17 +32,16 @@ WAITS = {
     "coherent": 0,
     "text-to-image": 0,
     "finetune": 0,
+    "segmenter": 6,  # where next to click is found on the processor, answer by answer
 }
 FLOAT64 = {"cuda": True, "mps": False}
-# Of the two the Mac is the stricter, but samples of text-to-image are made with float64 still.
-EXAMINED_ON = {"text-to-image": "cuda"}
 EARLIER = {"lift", "instance"}  # as completion trains and as iscene does: the same task, and slow
 PLACES = [
     pytest.param(
         name,
         place,
         marks=()
-        if place == EXAMINED_ON.get(name, "mps") and name not in EARLIER
+        if place == "mps" and name not in EARLIER  # of the two the Mac is the stricter
         else pytest.mark.slow,
     )
     for name in WAITS
@@ -116,7 +115,7 @@ def test_tasks_learn_on_accelerators_what_they_learn_on_the_processor(
     here = started(options, tmp_path / "cpu", "cpu")
     batch = here.task.collate([here.task.dataset[i] for i in range(2)])
     numbers, _ = learnt(here, batch)
-    examines = place == EXAMINED_ON.get(name, "mps")
+    examines = place == "mps"
     scores, picture = examined(here) if examines else (None, None)
     with install(place, float64=FLOAT64[place]) as device:
         there = started(options, tmp_path / place, place)
