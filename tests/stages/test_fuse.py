@@ -9,7 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
+from maquette.geometry.cameras import moved, world_rays
 from maquette.geometry.transforms import similarity
 from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.models.conditioning import letterbox
@@ -63,6 +65,19 @@ def test_an_empty_volume_becomes_the_visible_shell(seen):
     solid = fused(torch.ones(64, 64, 64), seen)
     z = CELLS[..., 2].numpy()
     assert solid.any() and not (solid & (z < -0.06)).any()
+
+
+def test_the_visible_layer_ends_below_where_what_is_seen_does(seen):
+    down = Rotation.from_euler("x", -45, degrees=True).as_matrix()  # the eye comes to look down
+    above = dataclasses.replace(seen, camera=moved(seen.camera, similarity(1.0, down)))
+    assert above.camera.position[1] > 0.5
+    rows, columns = np.nonzero(above.label_map)
+    z = above.photo_depth[rows, columns]
+    rays = world_rays(above.camera, np.column_stack([columns + 0.5, rows + 0.5]))
+    lowest = (above.camera.position + rays * z[:, None])[:, 1].min()
+    layer = fused(torch.ones(64, 64, 64), above)
+    heights = CELLS[..., 1].numpy()[layer]
+    assert heights.min() == pytest.approx(lowest, abs=1.5 / RESOLUTION)
 
 
 def test_islands_that_nothing_visible_is_connected_with_go(seen):

@@ -15,10 +15,10 @@ from scipy.spatial import cKDTree
 
 from maquette.geometry.boxes import pixel_box
 from maquette.photos.pixels import going_on, nearest_inside
+from maquette.stages.frame import STEEPEST
 from maquette.stages.perceive import Perception
 from maquette.types import Camera
 
-STEEPEST = 4.0  # rise of a surface over its width in the picture
 ALONG = 1.5  # pixels from what is outside, of those at an outline
 EVENED = 7  # of them that the depth of one is the median of
 

@@ -21,6 +21,7 @@ from maquette.types import Camera
 
 ObjectBoxes = dict[int, np.ndarray]  # label -> (2, 3), lowest and highest corner
 BACKGROUND_DEPTH = 1e3  # scene units; the depth of what is no object
+STEEPEST = 4.0  # rise of a surface over its width in the picture; what rises more is torn
 UNIT_CUBE = np.array([[-0.5, -0.5, -0.5], [0.5, 0.5, 0.5]])
 # log depth by which the estimate of an object that stands on the ground may be off
 CONTACT_TOLERANCE = 0.1

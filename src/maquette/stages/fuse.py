@@ -151,7 +151,7 @@ class Witness:
     def lowest(self) -> float:
         """Height in the scene at which the visible surface ends below."""
         rows, columns = np.nonzero(self.window.mask)
-        return float(self._lifted(rows + 0.5, columns)[:, 1].min())
+        return float(self._lifted(rows, columns, down=1.0)[:, 1].min())
 
     def surface(self, most: int) -> np.ndarray:
         """(N, 3) places of the visible surface in the scene frame, a little inside of the outline,
@@ -161,12 +161,14 @@ class Witness:
         every = max(1, len(rows) // most)
         return self._lifted(rows[::every], columns[::every])
 
-    def _lifted(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """(N, 3) places of the visible surface at pixels, in the scene frame."""
+    def _lifted(self, rows: np.ndarray, columns: np.ndarray, down: float = 0.5) -> np.ndarray:
+        """(N, 3) places of the visible surface at pixels, in the scene frame; ``down``: from their
+        upper (0) to their lower edge (1).
+        """
         camera = self.window.camera
-        homogeneous = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1)
+        homogeneous = np.stack([columns + 0.5, rows + down, np.ones(len(rows))], axis=1)
         rays = homogeneous @ np.linalg.inv(camera.intrinsics).T
-        depth = self.thin.depth[rows.astype(int), columns]
+        depth = self.thin.depth[rows, columns]
         return transform_points(camera.world_from_camera, rays * depth[:, None])
 
     def covers_others(self, cells: np.ndarray) -> np.ndarray:

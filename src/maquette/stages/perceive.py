@@ -38,6 +38,7 @@ from maquette.photos.pixels import going_on, nearest_inside
 from maquette.stages.contacts import in_contact
 from maquette.stages.frame import (
     BACKGROUND_DEPTH,
+    STEEPEST,
     DepthPicture,
     ObjectBoxes,
     filling_frame,
@@ -58,7 +59,6 @@ from maquette.stages.support import find_supports, ground_under, likely_supports
 from maquette.types import Camera, SceneInput, Support
 
 LIFT_SIZE = 256  # pixels of the square picture that is lifted
-STEEPEST = 4.0  # rise of a surface over its width in the picture
 TOGETHER = 16  # close looks that are taken at once
 
 
@@ -402,7 +402,10 @@ def _with_reliefs(
         columns = ((centres - left * size) * scale - 0.5).astype(np.float32)
         rows = ((centres - top * size) * scale - 0.5).astype(np.float32)
         x, y = np.meshgrid(columns, rows)
-        weight, values = (cv2.remap(part, x, y, cv2.INTER_LINEAR) for part in (own, relief))
+        weight, values = (
+            cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for part in (own, relief)
+        )
         found = (labels == label) & (weight > 1e-3)
         if found.any():
             depth = values[found] * side * np.exp(-estimate.camera[1])
