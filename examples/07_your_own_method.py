@@ -17,7 +17,7 @@ import maquette
 from maquette.geometry.volumes import TRUNCATION, cell_centres
 from maquette.methods.base import EmbeddedMethod, ObjectVolume
 from maquette.stages.crop import box_cube
-from maquette.stages.place import instance_seed
+from maquette.stages.seeds import instance_seed
 
 RESOLUTION = 48  # cells per side
 

@@ -22,7 +22,6 @@ from maquette.geometry.cameras import (
 )
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.geometry.volumes import cell_centres, sample_volume
-from maquette.stages.place import instance_seed
 from maquette.types import Camera
 
 ROOT = Path(__file__).parents[1]
@@ -117,9 +116,3 @@ def test_volumes_index_xyz_with_centres_at_one_half():
     torch.testing.assert_close(
         sample_volume(centres.permute(3, 0, 1, 2), points), points.T
     )  # a coordinate is linear
-
-
-def test_the_seed_of_an_instance_depends_on_the_scene_seed_and_its_label_only():
-    seeds = {(seed, label): instance_seed(seed, label) for seed in range(20) for label in range(50)}
-    assert len(set(seeds.values())) == len(seeds)
-    assert seeds == {key: instance_seed(*key) for key in reversed(seeds)}

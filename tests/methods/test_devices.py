@@ -68,10 +68,13 @@ WRITERS = {
     ("model", "device", "objects"),
     [
         ("trellis-iscene", "cuda", 2),
-        ("trellis-large", "mps", 1),  # shares its later stages with the one above
+        pytest.param("trellis-iscene", "mps", 2, marks=pytest.mark.slow),
+        pytest.param("trellis-large", "cuda", 1, marks=pytest.mark.slow),
+        ("trellis-large", "mps", 1),
         ("midi-3d", "cuda", 2),
         pytest.param("midi-3d", "mps", 2, marks=pytest.mark.slow),
-        ("triposg", "cuda", 1),  # as trellis-large it makes each object by itself
+        ("triposg", "cuda", 1),
+        pytest.param("triposg", "mps", 1, marks=pytest.mark.slow),
     ],
 )
 def test_every_published_model_runs_on_an_accelerator(

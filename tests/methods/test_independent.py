@@ -9,7 +9,7 @@ import torch
 from maquette.methods.base import Sampling
 from maquette.methods.independent import INDEPENDENT, make_independent
 from maquette.stages.crop import ZOOM_MARGIN
-from maquette.stages.place import instance_seed
+from maquette.stages.seeds import instance_seed
 from tests.methods.worlds import FAST, result, world
 
 

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from maquette.geometry.cameras import moved, project
-from maquette.stages.place import UNIT, filling_frame, ground_height, in_frame, instance_seed, place
+from maquette.stages.place import UNIT, filling_frame, ground_height, in_frame, place
 from maquette.types import GROUND, Camera, Support
 
 
@@ -92,12 +92,3 @@ def test_what_stands_on_the_ground_tells_where_it_is_and_what_stands_on_a_table_
     assert ground_height([table, *things], {}) == pytest.approx(0.2, abs=1e-6)
     unknown = {one.label: Support(None, 0.0) for one in (table, *things)}
     assert ground_height([table, *things], unknown) == ground_height([table, *things], {})
-
-
-def test_seeds_of_instances_differ_by_scene_and_label():
-    seeds = {instance_seed(seed, label) for seed in range(20) for label in range(20)}
-    assert (
-        len(seeds) == 400
-        and instance_seed(3, 5) == instance_seed(3, 5)
-        and all(0 <= seed < 2**32 for seed in seeds)
-    )

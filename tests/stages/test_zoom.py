@@ -3,8 +3,8 @@
 import torch
 
 from maquette.stages.crop import box_cube
-from maquette.stages.place import instance_seed
 from maquette.stages.sample import Sampling
+from maquette.stages.seeds import instance_seed
 from maquette.stages.zoom import zoom_all, zoom_pass
 from tests.methods.worlds import world
 

@@ -32,7 +32,7 @@ WAITS = {
     "coherent": 0,
     "text-to-image": 0,
     "finetune": 0,
-    "segmenter": 6,  # where next to click is found on the processor, answer by answer
+    "segmenter": 3,  # where next to click is found on the processor, answer by answer
 }
 FLOAT64 = {"cuda": True, "mps": False}
 EARLIER = {"lift", "instance"}  # as completion trains and as iscene does: the same task, and slow

@@ -37,7 +37,7 @@ from maquette.models.part_shapes import CANONICAL_SIZE, PartShapes
 from maquette.models.pose_diffusion import Pose, Sight, object_cues, picture_box, visible_extent
 from maquette.models.volume_vae import VolumeVAE
 from maquette.stages.perceive import Perception
-from maquette.stages.place import instance_seed
+from maquette.stages.seeds import instance_seed
 from maquette.types import Camera
 
 # of a photo's scene: at 1 a pose is a draw from what is likely, and a draw is wrong by more than

@@ -17,7 +17,7 @@ from maquette.framing.crops import Framing, framing_from_config, pad_square
 from maquette.methods.base import Progress, UprightMesh, Wishes
 from maquette.methods.published import PublishedMethod, field_meshes, in_parts, upright
 from maquette.models.midi3d import MidiCondition, MidiSampling, midi_pictures, sample_midi
-from maquette.stages.place import instance_seed
+from maquette.stages.seeds import instance_seed
 from maquette.types import Failure, SceneInput
 
 

@@ -28,7 +28,7 @@ from maquette.methods.trellis_stages import (
 )
 from maquette.models.trellis3d import active_cells, sample_structure
 from maquette.models.vision import trellis_tokens
-from maquette.stages.place import instance_seed
+from maquette.stages.seeds import instance_seed
 from maquette.types import Failure, InstanceMask, SceneInput
 
 

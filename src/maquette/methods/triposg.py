@@ -23,7 +23,7 @@ from maquette.methods.base import Progress, UprightMesh, Wishes
 from maquette.methods.published import PublishedMethod, field_meshes, in_parts, upright
 from maquette.models.vecset_flow import VecSetFlow
 from maquette.models.vision import normalise_colours
-from maquette.stages.place import instance_seed
+from maquette.stages.seeds import instance_seed
 from maquette.types import Failure, SceneInput
 
 # the release's

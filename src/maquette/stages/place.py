@@ -84,10 +84,3 @@ def ground_height(instances: Sequence[Instance], supports: Mapping[int, Support]
     said = [one for one in instances if supports.get(one.label, UNKNOWN).on == GROUND]
     lows = [one.box[0, 1] for one in said or instances]
     return float(np.quantile(lows, 0.1 if len(lows) > 3 else 0.0))
-
-
-def instance_seed(seed: int, label: int) -> int:
-    """The seed of one instance's noise: a function of the scene's seed and the label only, so that
-    neighbours never matter.
-    """
-    return int(np.random.SeedSequence([seed, label]).generate_state(1)[0])

@@ -17,7 +17,7 @@ from maquette.flow.sample import euler, seeded_noise
 from maquette.flow.schedule import shifted_schedule
 from maquette.models.generator import Condition
 from maquette.stages.lift import Models
-from maquette.stages.place import instance_seed
+from maquette.stages.seeds import instance_seed
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Sampling:
     temperature: float = 0.5
     # noise level at which sampling starts, around the lift's guess; 1 = from noise alone
     start: float = 0.6
-    seed: int = 0  # of the scene; each instance has its own, see ``place.instance_seed``
+    seed: int = 0  # of the scene; each instance has its own, see ``seeds.instance_seed``
 
 
 def label_noise(models: Models, seed: int, labels: Sequence[int]) -> Tensor:

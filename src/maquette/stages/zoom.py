@@ -18,8 +18,8 @@ from maquette.stages.crop import State
 from maquette.stages.decode import ObjectVolume, decode
 from maquette.stages.lift import CubeRow, Models, encode
 from maquette.stages.perceive import Perception
-from maquette.stages.place import instance_seed
 from maquette.stages.sample import Sampling, label_noise, sample
+from maquette.stages.seeds import instance_seed
 
 TOGETHER = 16  # instances in one batch on an accelerator; a processor gains nothing by a batch
 

@@ -439,7 +439,7 @@ class Run(Generic[Net]):
         """
         if self.ranks.world == 1:
             return list(seconds)
-        clock = torch.tensor(seconds, dtype=torch.float64, device=self.device)
+        clock = torch.tensor(seconds, dtype=torch.float64)  # nobody waits for the device
         distributed.broadcast(clock, 0)
         return clock.tolist()
 

@@ -78,7 +78,8 @@ class Ranks:
         if self.world == 1 or distributed.is_initialized():
             yield
             return
-        backend = "nccl" if device.type == "cuda" else "gloo"
+        # clocks stay on the processor: what is agreed on there, no card is waited for
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         meeting, rank, world = next(distributed.rendezvous("env://"))
         # torchrun keeps its store after a loss: there the lost processes' addresses stand, too
         store = distributed.PrefixStore(f"start {self.restarts}", meeting)

@@ -148,9 +148,8 @@ class _Pointing:
     """Who points at the objects of a batch: the prompts so far, (B, 4, S / 2, S / 2) on the CPU."""
 
     def __init__(self, batch: Batch, rng: Generator):
-        self.truth = batch["truth"].cpu().numpy()
-        self.inside = batch["inside"].cpu().numpy()
-        self.free = batch["free"].cpu().numpy()
+        planes = torch.stack([batch["truth"], batch["inside"], batch["free"]])
+        self.truth, self.inside, self.free = planes.cpu().numpy()  # one wait for all
         self.rng = rng
         count, side, _ = self.truth.shape
         self.prompts = torch.zeros(count, PROMPTS, side // 2, side // 2)
@@ -179,8 +178,9 @@ class _Pointing:
 
     def answer(self, logits: Tensor) -> None:
         """Look at what was found: it is the mask before of the next round, and gets one click."""
-        self.prompts[:, 3] = logits.float().sigmoid().cpu()
-        for number, mask in enumerate(_enlarged(logits).cpu().numpy() > 0):
+        found = logits.float().cpu()
+        self.prompts[:, 3] = found.sigmoid()
+        for number, mask in enumerate(_enlarged(found).numpy() > 0):
             if self.rng.random() < DECIDED:
                 self.prompts[number, 3] = (self.prompts[number, 3] > 0.5).float()
             if self.rng.random() < FORGOTTEN:

@@ -57,7 +57,7 @@ from maquette.models.image_encoder import GeometryNet
 from maquette.models.image_prior import ImagePrior
 from maquette.models.volume_vae import VolumeVAE
 from maquette.stages.perceive import Perception
-from maquette.stages.place import instance_seed
+from maquette.stages.seeds import instance_seed
 from maquette.types import Failure, InstanceMask, SceneInput
 
 # the paper's ablation: the start, reference loss alone, with SDS, with SSDS
