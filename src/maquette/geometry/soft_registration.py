@@ -15,10 +15,11 @@ import numba
 import numpy as np
 from jaxtyping import Float
 
-from maquette.geometry.nearest import PointTree, build_tree, inlined, nearest
+from maquette.geometry.nearest import PointTree, build_tree, nearest
 from maquette.geometry.oriented_boxes import smallest_box
 from maquette.geometry.registration import occupied_cells, thin, umeyama
 from maquette.geometry.transforms import Points, Transform, rotation_y, similarity, transform_points
+from maquette.geometry.vectors import row_of, squared_distance
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
 LEAST_SCALE = 0.05
@@ -85,21 +86,6 @@ def filter_registration(
     return transform
 
 
-@inlined
-@no_type_check  # numba has types of its own
-def _squared_distance(
-    points: np.ndarray,
-    i: int,
-    others: np.ndarray,
-    k: int,
-) -> float:
-    """Between point i and point k of the others."""
-    dx = points[i, 0] - others[k, 0]
-    dy = points[i, 1] - others[k, 1]
-    dz = points[i, 2] - others[k, 2]
-    return dx * dx + dy * dy + dz * dz
-
-
 @numba.njit(
     cache=True,
     nogil=True,
@@ -124,8 +110,9 @@ def _weighted_means(
     last = len(table) - 2
     for i in range(len(points)):
         least = np.inf
+        point = row_of(points, i)
         for k in range(len(centres)):
-            squared[k] = _squared_distance(points, i, centres, k)
+            squared[k] = squared_distance(point, row_of(centres, k))
             least = min(least, squared[k])
         total = 0.0
         x = 0.0

@@ -20,7 +20,7 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import VerticesAndFaces
-from maquette.render.vectors import (
+from maquette.geometry.vectors import (
     affine,
     compiled,
     cross,

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from maquette.geometry.boxes import bounding_box
+from maquette.geometry.vectors import affine, compiled, dot, inlined, row_of
 from maquette.render.rasterize import checked_mesh, draw
-from maquette.render.vectors import affine, compiled, dot, inlined, row_of
 
 # of the light's camera, in scene radii: its rays are parallel to within 0.2 degrees
 SUN_DISTANCE = 300.0

@@ -12,8 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maquette.geometry.vectors import (
+    compiled,
+    dot,
+    inlined,
+    minus,
+    over,
+    plus_scaled,
+    row_of,
+    times,
+)
 from maquette.render.tones import CUBIC
-from maquette.render.vectors import compiled, dot, inlined, minus, over, plus_scaled, row_of, times
 
 NOTHING = 1e9  # depth of a shadow map's empty texels
 ZERO = np.float32(0.0)
