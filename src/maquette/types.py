@@ -505,6 +505,11 @@ def free_node(node: str, taken: Collection[str]) -> str:
     return next(name for number in numbers if (name := f"{node}_copy{number}") not in taken)
 
 
+def arrays_of(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) and faces (F, 3) of a mesh as plain arrays."""
+    return np.asarray(mesh.vertices), np.asarray(mesh.faces)
+
+
 def check_mesh(mesh: object, what: str) -> None:
     """Refuse what is no triangle mesh with faces, vertices that a file can hold, and indices of
     vertices that are there.
@@ -515,8 +520,7 @@ def check_mesh(mesh: object, what: str) -> None:
         raise InputError(
             f"{what} is a {type(mesh).__name__}; give a trimesh.Trimesh, as trimesh.load_mesh does"
         )
-    vertices = np.asarray(mesh.vertices)
-    faces = np.asarray(mesh.faces)
+    vertices, faces = arrays_of(mesh)
     if not len(vertices) or not len(faces):
         raise InputError(
             f"{what} has {len(vertices)} vertices and {len(faces)} faces; give a surface"

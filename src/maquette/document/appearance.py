@@ -58,13 +58,19 @@ def linear_from_bytes(colors: np.ndarray) -> np.ndarray:
     return linear
 
 
+def opaque(colors: np.ndarray) -> np.ndarray:
+    """Colours (N, 3) from 0 to 255 -> (N, 4) uint8 that hide what is behind them."""
+    rgba = np.full((len(colors), 4), 255, np.uint8)
+    rgba[:, :3] = colors
+    return rgba
+
+
 def bytes_from_linear(linear: np.ndarray) -> np.ndarray:
     """Linear colours (N, 3 or 4) in [0, 1] -> (N, 4) uint8 sRGB RGBA; the inverse of
     ``linear_from_bytes``.
     """
     linear = np.clip(np.asarray(linear, dtype=np.float64), 0.0, 1.0)
-    colors = np.full((len(linear), 4), 255, np.uint8)
-    colors[:, :3] = np.rint(srgb_from_linear(linear[:, :3]) * 255)
+    colors = opaque(np.rint(srgb_from_linear(linear[:, :3]) * 255))
     if linear.shape[1] == 4:
         colors[:, 3] = np.rint(linear[:, 3] * 255)
     return colors

@@ -16,6 +16,7 @@ import numpy as np
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.winding import TriangleTree, build_triangle_tree, inside
 from maquette.photos.pixels import iou_of
+from maquette.types import arrays_of
 
 if TYPE_CHECKING:
     import trimesh
@@ -34,8 +35,7 @@ class SolidMesh:
 
 def solid_of(mesh: trimesh.Trimesh) -> SolidMesh:
     """Index a mesh. Raises nothing: a mesh without surface is a solid that holds nothing."""
-    vertices = np.asarray(mesh.vertices)
-    faces = np.asarray(mesh.faces)
+    vertices, faces = arrays_of(mesh)
     corners = vertices.astype(np.float64)[faces].reshape(-1, 3, 3)
     if not len(corners):
         return SolidMesh(np.full((2, 3), np.nan), corners, None)

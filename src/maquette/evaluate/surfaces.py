@@ -16,6 +16,7 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import transform_points, unit_vectors
+from maquette.types import arrays_of
 
 if TYPE_CHECKING:
     import trimesh
@@ -46,12 +47,16 @@ class SampledSurface:
 Surfaces = Mapping[str, SampledSurface]  # by node name
 
 
+def with_surface(meshes: Meshes) -> Meshes:
+    """Those that have one. Raises InputError when numbers are not usable."""
+    return {name: mesh for name, mesh in meshes.items() if not check_mesh(mesh, name)}
+
+
 def check_mesh(mesh: trimesh.Trimesh, name: str) -> str:
     """Why this mesh has no surface ("" when it has one). Raises InputError when vertices or faces
     are not usable numbers.
     """
-    vertices = np.asarray(mesh.vertices)
-    faces = np.asarray(mesh.faces)
+    vertices, faces = arrays_of(mesh)
     broken = ~np.isfinite(vertices).all(1)
     if broken.any():
         raise InputError(

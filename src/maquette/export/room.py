@@ -23,6 +23,7 @@ from scipy.ndimage import binary_dilation
 
 from maquette.document.appearance import Appearance, mesh_with
 from maquette.errors import InputError
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.cameras import lift, project
 from maquette.geometry.transforms import similarity
 from maquette.masks.labels import painted
@@ -209,7 +210,7 @@ def _instance(scene: Scene, seen: _Surroundings, plane: Plane) -> Instance:
     """A plane as two triangles with a texture, in the middle of its box."""
     first, second = plane.sides
     corners = np.array([np.zeros(3), first, first + second, second])
-    middle = (corners.min(0) + corners.max(0)) / 2
+    middle = bounding_box(corners).mean(0)
     uv = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     looks = Appearance(uv=uv, image=Image.fromarray(_texture(scene, seen, plane)))
     mesh: trimesh.Trimesh = mesh_with(corners - middle, np.array([[0, 1, 2], [0, 2, 3]]), looks)

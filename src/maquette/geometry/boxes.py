@@ -16,6 +16,11 @@ def bounding_box(points: Real[np.ndarray, "N D"]) -> Real[np.ndarray, "2 D"]:
     return np.stack([points.min(0), points.max(0)])
 
 
+def middle_of(box: Real[np.ndarray, " sides"]) -> Real[np.ndarray, " 2"]:
+    """The middle (x, y) of a box of a picture: x0, y0, x1, y1."""
+    return (box[:2] + box[2:]) / 2
+
+
 def longest_side(points: Real[np.ndarray, "N D"]) -> float:
     """The longest side of the box of points, or of the box (2, D) itself; N >= 1."""
     return float(np.ptp(points, axis=0).max())

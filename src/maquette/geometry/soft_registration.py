@@ -19,7 +19,7 @@ from maquette.geometry.nearest import PointTree, build_tree, nearest
 from maquette.geometry.oriented_boxes import smallest_box
 from maquette.geometry.registration import occupied_cells, thin, umeyama
 from maquette.geometry.transforms import Points, Transform, rotation_y, similarity, transform_points
-from maquette.geometry.vectors import row_of, squared_distance
+from maquette.geometry.vectors import plus_scaled, row_of, squared_distance
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
 LEAST_SCALE = 0.05
@@ -115,9 +115,7 @@ def _weighted_means(
             squared[k] = squared_distance(point, row_of(centres, k))
             least = min(least, squared[k])
         total = 0.0
-        x = 0.0
-        y = 0.0
-        z = 0.0
+        summed = (0.0, 0.0, 0.0)
         for k in range(len(centres)):
             place = (squared[k] - least) * (EXPONENT_STEPS / spread)
             cell = int(place)
@@ -127,12 +125,9 @@ def _weighted_means(
             share = table[cell] * (1.0 - rest) + table[cell + 1] * rest
             weight = masses[k] * share
             total += weight
-            x += weight * centres[k, 0]
-            y += weight * centres[k, 1]
-            z += weight * centres[k, 2]
-        means[i, 0] = x / total
-        means[i, 1] = y / total
-        means[i, 2] = z / total
+            summed = plus_scaled(summed, weight, row_of(centres, k))
+        for axis in range(3):
+            means[i, axis] = summed[axis] / total
     return means
 
 

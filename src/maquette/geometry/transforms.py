@@ -59,6 +59,11 @@ def transform_points(
     return points @ a_from_b[:3, :3].T + a_from_b[:3, 3]
 
 
+def from_upright(points: Real[np.ndarray, "N 3"]) -> Real[np.ndarray, " N"]:
+    """Distances of points from the vertical axis through the origin."""
+    return np.hypot(points[:, 0], points[:, 2])
+
+
 def scale_of(a_from_b: Transform) -> float:
     """The isotropic scale of a similarity: the cube root of its determinant. Negative for a
     reflection.

@@ -29,7 +29,7 @@ from maquette.flow.sample import seeded_noise
 from maquette.models.words import MARKER, PADDING, Vocabulary, tokenise
 from maquette.nn.attention import CrossProjections, SelfAttention, merge_heads
 from maquette.nn.blocks import FeedForward, LayerNorm, TransformerBlock, to_grid, to_tokens
-from maquette.nn.embeddings import TimestepEmbedder
+from maquette.nn.embeddings import TimestepEmbedder, learned_positions
 from maquette.nn.layers import repeated, zero_init
 
 
@@ -94,7 +94,7 @@ class WordEncoder(nn.Module):
         super().__init__()
         width = config.word_width
         self.embedding = nn.Embedding(count, width)
-        self.position = nn.Parameter(0.02 * torch.randn(config.length, width))
+        self.position = learned_positions(config.length, width)
         self.blocks = repeated(config.word_blocks, TransformerBlock, width, config.word_heads, 2.0)
         self.norm = LayerNorm(width)
         nn.init.normal_(self.embedding.weight, std=0.3)
@@ -207,7 +207,7 @@ class TextToImage(nn.Module):
         self.to_coarse = nn.Conv2d(middle, coarse, 2, stride=2)
         self.down_words = _WordLayer(middle, word, heads)
         self.up_words = _WordLayer(middle, word, heads)
-        self.position = nn.Parameter(0.02 * torch.randn((config.size // 8) ** 2, coarse))
+        self.position = learned_positions((config.size // 8) ** 2, coarse)
         self.middle = repeated(config.blocks, _MiddleBlock, coarse, word, heads, time)
         self.from_coarse = nn.Conv2d(coarse, middle, 1)
         self.from_middle = nn.Conv2d(middle, fine, 1)

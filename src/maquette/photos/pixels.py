@@ -55,6 +55,26 @@ def connected_parts(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray
     return number, stats[:, cv2.CC_STAT_AREA]
 
 
+def large_parts(areas: np.ndarray, share: float) -> np.ndarray:
+    """Of the pixels of ``connected_parts``: the numbers of those with a share of the largest's."""
+    return 1 + np.flatnonzero(areas[1:] >= share * areas[1:].max())
+
+
+def square(reach: int) -> np.ndarray:
+    """The pixels (2 R + 1, 2 R + 1) that a chess king reaches in R steps, for cv2.dilate."""
+    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+
+
+def disc(radius: int) -> np.ndarray:
+    """The pixels (2 R + 1, 2 R + 1) within ``radius``, for cv2.dilate."""
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+
+
+def grown(mask: np.ndarray, kernel: np.ndarray, steps: int = 1) -> np.ndarray:
+    """A mask and the pixels around it that a kernel reaches."""
+    return cv2.dilate(mask.astype(np.uint8), kernel, iterations=steps) > 0
+
+
 def iou_of(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two bool arrays, 0 when both are empty."""
     union = np.count_nonzero(a | b)

@@ -126,7 +126,7 @@ def with_base(given: Standing, floor: float, reach: float) -> Standing:
     height = float(np.ptp(vertices[:, 1]))
     low = float(vertices[:, 1].min())
     end = vertices[vertices[:, 1] < low + SOLE * height]
-    middle = (end.min(0) + end.max(0)) / 2 * LEVEL
+    middle = bounding_box(end).mean(0) * LEVEL
     wider = _widening(given, end, middle, reach)
     plate = floor + 2 * CONTACT * height
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, QhullError
 
-from maquette.geometry.boxes import bounding_box
+from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.connectivity import without_unused
 
 MOST_VERTICES = 64  # of a convex shape; PhysX and MuJoCo want no more
@@ -61,7 +61,7 @@ def box_part(points: np.ndarray, thickness: float) -> ConvexPart:
 
 def least_thickness(points: np.ndarray) -> float:
     """Of the parts of an object with these points (N, 3)."""
-    return THINNEST * float(np.ptp(points, axis=0).max())
+    return THINNEST * longest_side(points)
 
 
 def _thickened(points: np.ndarray, thickness: float) -> np.ndarray:
