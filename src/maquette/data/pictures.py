@@ -23,6 +23,7 @@ from maquette.data.catalogue import AssetLike
 from maquette.data.views import View
 from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
+from maquette.geometry.transforms import any_angle
 from maquette.models.nouns import noun_of
 from maquette.models.sentences import COMPLETION, Thing, caption, colour_word, mirrored, name_of
 from maquette.photos.pixels import grown, square
@@ -180,7 +181,7 @@ def single_object(
 
 def _portrait(asset: AssetLike, rng: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A picture (S, S, 3) uint8 of an asset that fills most of it; its coverage (S, S) in 0..1."""
-    azimuth = rng.uniform(0, 2 * np.pi)
+    azimuth = any_angle(rng)
     elevation = np.radians(60.0 * rng.beta(1.3, 2.0))
     flat = np.cos(elevation)
     towards = (flat * np.sin(azimuth), np.sin(elevation), flat * np.cos(azimuth))
@@ -282,7 +283,7 @@ def _half_plane_box_or_shape(mask: np.ndarray, rng: Generator) -> np.ndarray:
     kind = rng.integers(3)
     if kind == 0:
         middle = rng.uniform(0.2, 0.8, 2) * size
-        angle = rng.uniform(0, 2 * np.pi)
+        angle = any_angle(rng)
         y, x = np.mgrid[:size, :size] - middle[:, None, None]
         return x * np.cos(angle) + y * np.sin(angle) > 0
     if kind == 1:

@@ -15,6 +15,7 @@ import numpy as np
 from maquette.document.fields import Fields
 from maquette.document.scene_json import instance_of, scene_of
 from maquette.errors import InputError
+from maquette.geometry.transforms import determinant
 from maquette.types import (
     JsonObject,
     Which,
@@ -162,7 +163,7 @@ def _similarity(values: Sequence[Sequence[float]], label: int) -> np.ndarray:
 def _is_similarity(matrix: np.ndarray) -> bool:
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
         return False
-    volume = np.linalg.det(matrix[:3, :3])
+    volume = determinant(matrix)
     if not 1e-18 < volume < 1e18 or np.abs(matrix[:3, 3]).max() > 1e6:
         return False
     rotation = matrix[:3, :3] / np.cbrt(volume)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maquette.geometry.boxes import bounding_box
+from maquette.geometry.boxes import bounding_box, shared_box
 from maquette.geometry.winding import TriangleTree, build_triangle_tree, inside
 from maquette.photos.pixels import iou_of
 from maquette.types import arrays_of
@@ -71,12 +71,11 @@ def overlap_volume(a: SolidMesh, b: SolidMesh, resolution: int = 48) -> float:
     """Volume that two solids share, in cubed units; on a grid over the common part of their boxes
     only.
     """
-    low = np.maximum(a.box[0], b.box[0])
-    high = np.minimum(a.box[1], b.box[1])
+    box = shared_box(a.box, b.box)
     thin = TOUCHING * np.maximum(np.ptp(a.box, axis=0), np.ptp(b.box, axis=0))
-    if not (high - low > thin).all():
+    if not (box[1] - box[0] > thin).all():
         return 0.0
-    cells, volume = grid(np.stack([low, high]), resolution)
+    cells, volume = grid(box, resolution)
     for solid in (a, b):
         cells = cells[contains(solid, cells)]
     return volume * len(cells)

@@ -18,7 +18,14 @@ from jaxtyping import Float
 from maquette.geometry.nearest import PointTree, build_tree, nearest
 from maquette.geometry.oriented_boxes import smallest_box
 from maquette.geometry.registration import occupied_cells, thin, umeyama
-from maquette.geometry.transforms import Points, Transform, rotation_y, similarity, transform_points
+from maquette.geometry.transforms import (
+    Points,
+    Transform,
+    cos_and_sin,
+    rotation_y,
+    similarity,
+    transform_points,
+)
 from maquette.geometry.vectors import plus_scaled, row_of, squared_distance
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
@@ -254,8 +261,7 @@ def _axis_turn(axis: int, angle: float, derivative: bool) -> np.ndarray:
     i = (axis + 1) % 3
     j = (axis + 2) % 3
     turn = np.zeros((3, 3)) if derivative else np.eye(3)
-    cos = np.cos(angle)
-    sin = np.sin(angle)
+    cos, sin = cos_and_sin(angle)
     c, s = (-sin, cos) if derivative else (cos, sin)
     turn[i, i] = turn[j, j] = c
     turn[i, j] = -s

@@ -17,11 +17,12 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from maquette.geometry.boxes import longest_side
+from maquette.geometry.transforms import cos_and_sin
 from maquette.photos.pixels import grown
 from maquette.stages.outline import Outline
 
 DIRECTIONS = np.linspace(0.0, 2 * np.pi, 40, endpoint=False)  # in which outlines are compared
-TOWARDS = np.stack([np.cos(DIRECTIONS), np.sin(DIRECTIONS)])  # (2, 40)
+TOWARDS = np.stack(cos_and_sin(DIRECTIONS))  # (2, 40)
 TURNS = np.deg2rad(np.arange(5.0, 90.0, 15.0))  # that the search begins with
 EVALUATIONS = 40  # from each of them
 FEW = 5  # after which what is a box looks like one

@@ -46,8 +46,9 @@ from maquette.models.pose_diffusion import (
     visible_extent,
 )
 from maquette.models.volume_vae import VolumeVAE
+from maquette.stages.frame import with_background
 from maquette.train.generator import encode_targets
-from maquette.train.sequences import BACKGROUND_DEPTH, disturb_depth
+from maquette.train.sequences import disturb_depth
 from maquette.train.shapes import canonical_volume
 from maquette.train.sources import Sources, ViewSource, no_object
 from maquette.train.task import (
@@ -129,7 +130,7 @@ class ObjectSamples(Dataset):
         """
         labels = view.instance.astype(np.int32)
         image = augment_image(view.image, rng) if self.augment else view.image
-        depth = np.where(np.isfinite(view.depth), view.depth, BACKGROUND_DEPTH).astype(np.float32)
+        depth = with_background(view.depth)
         noisy = depth
         if self.augment:
             noisy = disturb_depth(depth, labels, rng, rng.uniform(0.3, 1.5), True)

@@ -38,12 +38,11 @@ from maquette.data.procedural.shapes import (
     mirrored,
     moved,
     painted,
-    rotation_z,
     smooth_union,
     torus,
     union,
 )
-from maquette.geometry.transforms import from_upright, rotation_x, rotation_y
+from maquette.geometry.transforms import from_upright, rotation_x, rotation_y, rotation_z
 
 UPRIGHT = rotation_x(np.pi / 2)  # a flat ring becomes a wheel that faces +Z
 PAPER = (234, 226, 204)

@@ -368,10 +368,3 @@ def cut(shape: PaintedSolid, tool: PaintedSolid) -> PaintedSolid:
         return np.maximum(shape.distance(p), -tool.distance(p))
 
     return PaintedSolid(distance, shape.box, shape.parts)
-
-
-def rotation_z(angle: float) -> np.ndarray:
-    """(3, 3) right-handed rotation about +Z by ``angle`` radians."""
-    c = np.cos(angle)
-    s = np.sin(angle)
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
