@@ -314,8 +314,8 @@ class Scene:
         deleted = self[label]
         label = deleted.label
         kept = tuple(i for i in self.instances if i is not deleted)
-        left = {one: support for one, support in self.supports.items() if one != label}
-        known = {one: support for one, support in left.items() if support.on != label}
+        on = {one: support.on for one, support in self.supports.items()}
+        known = {one: self.supports[one] for one in left_standing(on, [label])}
         return dataclasses.replace(self, instances=kept, supports=known)
 
     def hide(self, label: Which, hidden: bool = True) -> Scene:
@@ -427,7 +427,8 @@ def making_seconds(seconds: Mapping[str, float]) -> float:
     return sum(spent for stage, spent in seconds.items() if stage not in WRITING)
 
 
-# What edits of a Scene, and of its document, check alike
+# What edits of a Scene, and of its document (document/edits.py), do and check alike: every rule of
+# an edit stands here once
 
 
 def carried_by(on: Mapping[int, int | str | None], label: int) -> tuple[int, ...]:
@@ -442,6 +443,13 @@ def carried_by(on: Mapping[int, int | str | None], label: int) -> tuple[int, ...
         pending += direct - found
         found |= direct
     return tuple(sorted(found - {label}))
+
+
+def left_standing(on: Mapping[int, int | str | None], gone: Collection[int]) -> list[int]:
+    """The labels of what stays, and stands on what stays, when some objects go. ``on`` as in
+    ``carried_by``.
+    """
+    return [upper for upper, support in on.items() if upper not in gone and support not in gone]
 
 
 def carried_pose(pose: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
