@@ -109,10 +109,8 @@ def _export_meshes(args: argparse.Namespace, scene: Scene, scale: ScaleOptions) 
         raise InputError(f"{flags}: only files for simulators take it; leave it out")
     named, length = sizes_in(args.size)
     scaled = scaled_scene(scene, dataclasses.replace(scale, size=named))
-    space: dict[str, Any] = {} if length is None else {"size": length}
-    space |= {} if args.unit is None else {"unit": args.unit}
-    space |= {} if args.up is None else {"up": args.up}
-    space |= {} if args.ground is None else {"ground": args.ground}
+    asked = {"size": length} | {name: getattr(args, name) for name in ("unit", "up", "ground")}
+    space: dict[str, Any] = {name: said for name, said in asked.items() if said is not None}
     space |= {"room": True} if args.room else {}
     chosen_scene = scaled.scene if scaled.is_known else scene
     path = export_scene(chosen_scene, args.out, overwrite=args.overwrite, **space)

@@ -122,7 +122,7 @@ def planes(seen: _Surroundings, scene: Scene) -> list[Plane]:
     height = float(np.median(points[low, 1])) if low.any() else scene.ground_height
     on_floor = np.abs(points[:, 1] - height) < NEAR
     if on_floor.mean() >= LEAST:
-        found.append(_floor(points, on_floor, height, seen.eye))
+        found.append(_floor(points, on_floor, height))
     middles = np.array([instance.box.mean(0) for instance in scene.visible().instances])
     left = points[points[:, 1] > height + NEAR]
     normals: list[np.ndarray] = []
@@ -176,12 +176,7 @@ def _share(points: np.ndarray, normal: np.ndarray, offset: float) -> float:
     return float((np.abs(ahead) < NEAR).sum() / max((ahead > -NEAR).sum(), 1))
 
 
-def _floor(
-    points: np.ndarray,
-    on_floor: np.ndarray,
-    height: float,
-    eye: np.ndarray,
-) -> Plane:
+def _floor(points: np.ndarray, on_floor: np.ndarray, height: float) -> Plane:
     below = points[:, 1] < height + NEAR
     low, high = np.quantile(points[on_floor], [TRIM, 1 - TRIM], axis=0)
     width, _, depth = high - low

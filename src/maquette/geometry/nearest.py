@@ -176,11 +176,13 @@ def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
 @no_type_check  # numba has types of its own
 def _box_distance(boxes: np.ndarray, node: int, point: tuple[float, float, float]) -> float:
     """Squared distance of a point to a node's box, 0 inside."""
-    x, y, z = point
-    dx = max(boxes[node, 0] - x, 0.0, x - boxes[node, 3])
-    dy = max(boxes[node, 1] - y, 0.0, y - boxes[node, 4])
-    dz = max(boxes[node, 2] - z, 0.0, z - boxes[node, 5])
-    return dx * dx + dy * dy + dz * dz
+    squared = 0.0
+    for axis in range(3):
+        low = boxes[node, axis]
+        high = boxes[node, 3 + axis]
+        beyond = max(low - point[axis], 0.0, point[axis] - high)
+        squared += beyond * beyond
+    return squared
 
 
 @inlined

@@ -102,10 +102,14 @@ def _cut_out(
     return found
 
 
+def _by_sign(clicks: Clicks) -> list[list[Click]]:
+    """Those on the object, and those beside it."""
+    return [[click for click in clicks if click.positive == sign] for sign in (True, False)]
+
+
 def _clicked(image: np.ndarray, clicks: Clicks) -> np.ndarray:
     """Cut out the object (H, W) bool of clicks."""
-    own = [c for c in clicks if c.positive]
-    negative = [c for c in clicks if not c.positive]
+    own, negative = _by_sign(clicks)
     region = _region_of(image, own, negative)
     reach = max(2, round(REACH * np.sqrt(region.sum())))
     state = undecided(region)
@@ -121,8 +125,7 @@ def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Clicks) -> n
 
     Only the connected pieces that a click stands on change, so an object never jumps elsewhere.
     """
-    positive = [c for c in clicks if c.positive]
-    negative = [c for c in clicks if not c.positive]
+    positive, negative = _by_sign(clicks)
     added = _region_of(image, positive, negative)
     removed = _region_of(image, negative, positive)
     pluses = _dots(positive, mask.shape)

@@ -14,10 +14,10 @@ from PIL import Image
 
 from maquette.errors import InputError, contained
 from maquette.masks.annotations.drawn import (
-    BOX_ONLY,
     Drawing,
     Size,
     ellipse_mask,
+    left_out,
     numbers,
     pasted,
     picture_size,
@@ -49,8 +49,7 @@ def labelme_drawings(
         kind = shape.get("shape_type") or "polygon"
         mask = _mask(shape, kind, size, where)
         if mask is None:
-            reason = BOX_ONLY if kind == "rectangle" else f"is a {kind} without an area"
-            warnings.append(f"shape {k + 1} ({label}) {reason}, and is left out")
+            warnings.append(left_out(f"shape {k + 1} ({label})", kind, "rectangle"))
             continue
         yield Drawing(label, mask, shape.get("group_id"))
 
