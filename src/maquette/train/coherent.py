@@ -62,6 +62,7 @@ from maquette.train.task import (
     concatenated,
     detached,
     device_of,
+    fixed,
     stacked,
 )
 
@@ -187,8 +188,8 @@ class ShapeCodes:
         vae: VolumeVAE,
         library: AssetLibrary,
     ):
-        self.shapes = shapes.eval().requires_grad_(False)
-        self.vae = vae.eval().requires_grad_(False)
+        self.shapes = fixed(shapes)
+        self.vae = fixed(vae)
         self.library = library
         self._known: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -332,7 +333,7 @@ class CoherentTask(Task[Coherent]):
     ):
         """``codes`` and ``samples``: of the training, and of held-out objects."""
         self.model = model
-        self.picture = picture.eval().requires_grad_(False)
+        self.picture = fixed(picture)
         self.joint = joint
         self.codes, self.held_out_codes = codes
         self.frozen = (self.picture, self.codes.shapes, self.codes.vae)

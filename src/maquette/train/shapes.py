@@ -34,6 +34,7 @@ from maquette.train.task import (
     Task,
     detached,
     device_of,
+    fixed,
     stacked,
 )
 
@@ -120,7 +121,7 @@ class ShapeTask(Task[PartShapes]):
         seed: int = 0,
     ):
         self.model = model
-        self.vae = vae.eval().requires_grad_(False)
+        self.vae = fixed(vae)
         self.frozen = (self.vae,)
         resolution = vae.config.resolution
         self.dataset = ShapeSamples(library, resolution, seed)
