@@ -14,7 +14,7 @@ from numpy.random import Generator
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, longest_side
-from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.polygons import doubled_areas, doubled_normals
 from maquette.geometry.transforms import transform_points, unit_vectors
 from maquette.types import arrays_of
 
@@ -84,8 +84,7 @@ def require_surfaces(truth: Meshes) -> None:
 
 def triangle_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(F,) areas."""
-    normals = doubled_normals(np.asarray(vertices, dtype=np.float64), np.asarray(faces))
-    return 0.5 * np.linalg.norm(normals, axis=1)
+    return 0.5 * doubled_areas(np.asarray(vertices, dtype=np.float64), np.asarray(faces))
 
 
 def used_vertices(mesh: trimesh.Trimesh) -> np.ndarray:
@@ -117,7 +116,7 @@ def sample_mesh(
     u = np.where(outside, 1.0 - u, u)
     v = np.where(outside, 1.0 - v, v)
     points = a + u * (b - a) + v * (c - a)
-    normals = unit_vectors(np.cross(b - a, c - a))
+    normals = unit_vectors(doubled_normals(vertices, faces[chosen]))
     return SampledSurface(points, normals, vertices[used_vertices(mesh)], area)
 
 

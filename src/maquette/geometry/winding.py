@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from maquette.errors import InputError
 from maquette.geometry.nearest import STACK, build_tree, compiled, inlined
+from maquette.geometry.polygons import normals_of
 from maquette.geometry.vectors import cross, dot, minus, row_of
 
 
@@ -66,8 +67,7 @@ def inside(tree: TriangleTree, points: Float[np.ndarray, "M 3"]) -> Bool[np.ndar
 
 def _area_vectors(triangles: np.ndarray) -> np.ndarray:
     """(F, 3) normals of triangles (F, 3, 3), as long as their areas."""
-    first, second, third = triangles.swapaxes(0, 1)
-    return 0.5 * np.cross(second - first, third - first)
+    return 0.5 * normals_of(triangles)
 
 
 def _dipoles(

@@ -12,6 +12,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.connectivity import without_unused
+from maquette.geometry.polygons import doubled_normals
 
 MOST_VERTICES = 64  # of a convex shape; PhysX and MuJoCo want no more
 RIM = 0.1  # tangent from an axis, of the directions in which a flat side's rim is looked for
@@ -106,9 +107,8 @@ def _sides() -> np.ndarray:
 def _part(corners: np.ndarray, hull: ConvexHull) -> ConvexPart:
     """A hull of scipy with faces that look outward; its unused corners are left out."""
     triangles = hull.simplices
-    a, b, c = corners[triangles].swapaxes(0, 1)
     outward = hull.equations[:, :3]
-    inward = (np.cross(b - a, c - a) * outward).sum(1) < 0
+    inward = (doubled_normals(corners, triangles) * outward).sum(1) < 0
     triangles = np.where(inward[:, None], triangles[:, ::-1], triangles)
     return ConvexPart(*without_unused(corners, triangles))
 

@@ -19,7 +19,7 @@ from maquette.document.appearance import opaque
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.connectivity import components, edges_of, without_unused
 from maquette.geometry.isosurface import extract_isosurface
-from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.polygons import doubled_areas
 from maquette.geometry.subdivide import flat_share, with_short_edges
 from maquette.geometry.transforms import VerticesAndFaces, transform_points
 from maquette.geometry.volumes import sample_volume
@@ -143,5 +143,5 @@ def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> VerticesAndFaces:
     component = components(edges_of(faces), len(vertices))
     if not component.any():
         return vertices, faces
-    areas = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
+    areas = doubled_areas(vertices, faces)
     return _larger_parts(vertices, faces, component[faces[:, 0]], areas)
