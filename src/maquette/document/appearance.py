@@ -8,7 +8,6 @@ for vertex colours (linear) and textures (sRGB).
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
 from maquette.errors import contained, present
+from maquette.photos.pixels import encoded
 
 JPEG_QUALITY = 90
 WHITE = np.full(4, 255, np.uint8)
@@ -120,11 +120,9 @@ def texture_file(image: Image.Image) -> tuple[bytes, str]:
 
 
 def _encoded(image: Image.Image, kind: str, **how: int) -> bytes:
-    stream = io.BytesIO()
     bare = image.copy()
     bare.info = {}
-    bare.save(stream, kind, **how)
-    return stream.getvalue()
+    return encoded(bare, kind, **how)
 
 
 def vertex_colors_of(mesh: trimesh.Trimesh) -> np.ndarray:

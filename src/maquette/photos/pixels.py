@@ -6,8 +6,12 @@ pixels, x1 and y1 exclusive.
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import cv2
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from maquette.geometry.boxes import PixelBox
@@ -73,6 +77,13 @@ def disc(radius: int) -> np.ndarray:
 def grown(mask: np.ndarray, kernel: np.ndarray, steps: int = 1) -> np.ndarray:
     """A mask and the pixels around it that a kernel reaches."""
     return cv2.dilate(mask.astype(np.uint8), kernel, iterations=steps) > 0
+
+
+def encoded(picture: Image.Image, kind: str, **how: Any) -> bytes:
+    """A picture as a file of a kind, such as PNG; ``how``: what Pillow takes."""
+    stream = io.BytesIO()
+    picture.save(stream, kind, **how)
+    return stream.getvalue()
 
 
 def iou_of(a: np.ndarray, b: np.ndarray) -> float:

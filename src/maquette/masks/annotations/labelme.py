@@ -24,6 +24,7 @@ from maquette.masks.annotations.drawn import (
     polygon_mask,
     records,
 )
+from maquette.photos.pixels import encoded
 from maquette.photos.read import check_size
 from maquette.types import InstanceMask, JsonObject
 
@@ -105,8 +106,7 @@ def _shape(instance: InstanceMask) -> JsonObject:
     high = int(columns[-1]), int(rows[-1])
     across, down = (slice(first, last + 1) for first, last in zip(low, high))
     part = instance.mask[down, across]
-    content = io.BytesIO()
-    Image.fromarray(part.astype(np.uint8) * 255).save(content, format="PNG")
+    content = encoded(Image.fromarray(part.astype(np.uint8) * 255), "PNG")
     label = instance.name or f"object_{instance.label}"
     shape: JsonObject = {"label": label, "points": [list(low), list(high)]}
     shape |= {
@@ -115,5 +115,5 @@ def _shape(instance: InstanceMask) -> JsonObject:
         "shape_type": "mask",
         "flags": {},
     }
-    shape["mask"] = base64.b64encode(content.getvalue()).decode("ascii")
+    shape["mask"] = base64.b64encode(content).decode("ascii")
     return shape
