@@ -95,7 +95,7 @@ PARAMETERS = 10
 LARGER_FUNCTIONS = 0
 LARGER_FILES = 0
 DENSER_LINES = 200  # of 34,800: 0.6 %
-PACKAGE_NODES = 306_250
+PACKAGE_NODES = 305_032
 # Compiled kernels take arrays, not nouns.
 MORE_PARAMETERS: dict[str, int] = {}
 

@@ -8,7 +8,7 @@ import trimesh
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import similarity
-from maquette.types import InstanceMask, node_names
+from maquette.types import InstanceMask, left_standing, node_names
 from tests.document.scenes import coloured, make_scene
 
 
@@ -179,3 +179,9 @@ def test_unknown_options_are_named_with_the_nearest(tmp_path):
     with pytest.raises(InputError, match=r"densty.*did you mean 'density'"):
         make_scene().settle(densty=3)
     assert not (tmp_path / "s.glb").exists()
+
+
+def test_a_deletion_leaves_what_stands_on_what_stays():
+    on = {1: "ground", 2: 1, 3: 2, 4: None}
+    assert left_standing(on, [2]) == [1, 4]
+    assert left_standing(on, []) == [1, 2, 3, 4]

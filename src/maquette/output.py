@@ -39,6 +39,11 @@ _NOWHERE = {errno.ENOENT: "there is no such folder and none can be made there; n
 _REMEDIES = _FULL | _IN_THE_WAY | _NOWHERE
 
 
+def sha256_of(content: bytes) -> str:
+    """Hexadecimal, of 64 digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def refuse_overwrite(path: StrPath, overwrite: bool) -> Path:
     """Return the path if it is free or may be replaced; OutputError otherwise."""
     path = Path(path)
@@ -211,7 +216,7 @@ def _machine() -> str:
         container = os.readlink("/proc/self/ns/pid")
     except OSError:
         container = ""
-    return hashlib.sha256(f"{platform.node()} {container}".encode()).hexdigest()[:8]
+    return sha256_of(f"{platform.node()} {container}".encode())[:8]
 
 
 def _lives(process: int) -> bool:

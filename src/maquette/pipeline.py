@@ -6,7 +6,6 @@ line) uses its result.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from maquette import __version__
 from maquette.attempt import Attempt, Callbacks, Clock, attempted, best_of, instance_of
 from maquette.checkpoints.depth_networks import DepthNetwork
 from maquette.checkpoints.embedded import PERCEPTION, ModelSet
+from maquette.checkpoints.memory import peak_memory_mb
 from maquette.declare import names_of, refuse_unknown
 from maquette.errors import InputError, contained
 from maquette.geometry.cameras import moved
@@ -341,13 +341,3 @@ def imagine(
         ground_height=ground_height(instances, {}),
         provenance=provenance | {"options": options.record()},
     )
-
-
-def peak_memory_mb() -> float | None:
-    """Peak resident memory of this process in MB; None where the system does not tell (Windows)."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

@@ -314,8 +314,8 @@ class Scene:
         deleted = self[label]
         label = deleted.label
         kept = tuple(i for i in self.instances if i is not deleted)
-        left = {one: support for one, support in self.supports.items() if one != label}
-        known = {one: support for one, support in left.items() if support.on != label}
+        on = {one: support.on for one, support in self.supports.items()}
+        known = {one: self.supports[one] for one in left_standing(on, [label])}
         return dataclasses.replace(self, instances=kept, supports=known)
 
     def hide(self, label: Which, hidden: bool = True) -> Scene:
@@ -427,7 +427,8 @@ def making_seconds(seconds: Mapping[str, float]) -> float:
     return sum(spent for stage, spent in seconds.items() if stage not in WRITING)
 
 
-# What edits of a Scene, and of its document, check alike
+# What edits of a Scene, and of its document (document/edits.py), do and check alike: every rule of
+# an edit stands here once
 
 
 def carried_by(on: Mapping[int, int | str | None], label: int) -> tuple[int, ...]:
@@ -442,6 +443,13 @@ def carried_by(on: Mapping[int, int | str | None], label: int) -> tuple[int, ...
         pending += direct - found
         found |= direct
     return tuple(sorted(found - {label}))
+
+
+def left_standing(on: Mapping[int, int | str | None], gone: Collection[int]) -> list[int]:
+    """The labels of what stays, and stands on what stays, when some objects go. ``on`` as in
+    ``carried_by``.
+    """
+    return [upper for upper, support in on.items() if upper not in gone and support not in gone]
 
 
 def carried_pose(pose: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -505,6 +513,11 @@ def free_node(node: str, taken: Collection[str]) -> str:
     return next(name for number in numbers if (name := f"{node}_copy{number}") not in taken)
 
 
+def arrays_of(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) and faces (F, 3) of a mesh as plain arrays."""
+    return np.asarray(mesh.vertices), np.asarray(mesh.faces)
+
+
 def check_mesh(mesh: object, what: str) -> None:
     """Refuse what is no triangle mesh with faces, vertices that a file can hold, and indices of
     vertices that are there.
@@ -515,8 +528,7 @@ def check_mesh(mesh: object, what: str) -> None:
         raise InputError(
             f"{what} is a {type(mesh).__name__}; give a trimesh.Trimesh, as trimesh.load_mesh does"
         )
-    vertices = np.asarray(mesh.vertices)
-    faces = np.asarray(mesh.faces)
+    vertices, faces = arrays_of(mesh)
     if not len(vertices) or not len(faces):
         raise InputError(
             f"{what} has {len(vertices)} vertices and {len(faces)} faces; give a surface"

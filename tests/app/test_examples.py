@@ -4,6 +4,7 @@ import pytest
 
 from maquette.app import examples
 from maquette.app.problems import Problem
+from maquette.export.bundle import assets_folder
 from maquette.inputs import read_scene_input
 
 
@@ -11,7 +12,7 @@ def test_every_example_is_a_photo_with_masks_without_warnings_of_its_reading():
     assert len(examples.EXAMPLES) == 3
     for name, (folder, _) in examples.EXAMPLES.items():
         given = read_scene_input(
-            examples.assets() / folder / "photo.jpg", examples.assets() / folder / "masks.png"
+            assets_folder() / folder / "photo.jpg", assets_folder() / folder / "masks.png"
         )
         assert len(given.masks) >= 4 and examples.thumbnail(name)[:2] == b"\xff\xd8"
     assert [entry["objects"] for entry in examples.every()] == [5, 5, 5]

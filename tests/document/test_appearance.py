@@ -11,6 +11,7 @@ from maquette.document.appearance import (
     linear_from_bytes,
     linear_from_srgb,
     mesh_with,
+    opaque,
     srgb_from_linear,
     vertex_colors_of,
 )
@@ -87,3 +88,10 @@ def test_mesh_with_keeps_the_appearance():
     again = appearance_of(mesh_with(mesh.vertices, mesh.faces, appearance_of(mesh)))
     np.testing.assert_array_equal(again.uv, mesh.visual.uv)
     np.testing.assert_array_equal(np.asarray(again.image), np.asarray(image))
+
+
+def test_opaque_colours_are_as_they_were_and_hide_everything():
+    colours = np.arange(12).reshape(4, 3)
+    rgba = opaque(colours)
+    assert rgba.dtype == np.uint8 and (rgba[:, 3] == 255).all()
+    np.testing.assert_array_equal(rgba[:, :3], colours)

@@ -9,6 +9,7 @@ from torch import nn
 from maquette.errors import InputError
 from maquette.flow.ddpm import LinearSchedule, add_noise
 from maquette.flow.distillation import sds_loss
+from maquette.flow.guidance import guided_noise
 
 SIGNAL = LinearSchedule().signal()
 
@@ -184,3 +185,14 @@ def test_what_does_not_fit_is_refused(changes):
     given = {"pictures": torch.zeros(2, 3, 4, 4), "prompt": "a lamp", "generator": seeded()}
     with pytest.raises(InputError):
         sds_loss(Attending(), **given | changes)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 7.5])
+def test_guidance_leads_from_what_is_said_without_words_through_what_is_said_with_them(weight):
+    def network(x, steps):
+        words = torch.tensor([1.0, 1.0, 0.0, 0.0]).reshape(-1, 1, 1, 1)
+        return words * x + steps.reshape(-1, 1, 1, 1)
+
+    x = torch.arange(24.0).reshape(2, 3, 2, 2)
+    said = guided_noise(network, x, torch.tensor([3.0, 5.0]), weight)
+    torch.testing.assert_close(said, weight * x + torch.tensor([3.0, 5.0]).reshape(2, 1, 1, 1))

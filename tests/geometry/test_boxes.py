@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from maquette.geometry.boxes import bounding_box, box_iou, longest_side, pixel_box, scene_from_world
+from maquette.geometry.boxes import (
+    bounding_box,
+    box_iou,
+    longest_side,
+    middle_of,
+    pixel_box,
+    scene_from_world,
+    shared_box,
+)
 from maquette.geometry.transforms import rotation_y, transform_points
 
 
@@ -29,3 +37,14 @@ def test_the_box_of_a_mask_holds_its_pixels_and_no_more():
     mask = np.zeros((6, 9), bool)
     mask[2, 3] = mask[4, 7] = True
     assert pixel_box(mask) == (3, 2, 8, 5)
+
+
+def test_what_two_boxes_share_lies_in_both():
+    a = np.array([[0.0, 0.0, 0.0], [2.0, 2.0, 2.0]])
+    np.testing.assert_array_equal(shared_box(a, a + 1.0), [[1.0] * 3, [2.0] * 3])
+    low, high = shared_box(a, a + 3.0)
+    assert (high < low).all()
+
+
+def test_the_middle_of_a_box_of_a_picture():
+    np.testing.assert_array_equal(middle_of(np.array([1.0, 2.0, 5.0, 4.0])), [3.0, 3.0])

@@ -9,6 +9,16 @@ from maquette.flow.distillation import NoiseSchedule
 from maquette.models.image_prior import ImagePrior
 
 
+def takes(method: object, wanted: inspect.Signature) -> bool:
+    """Whether it has the wanted parameters; further ones come after them and have a default."""
+    own = list(inspect.signature(method).parameters.values())
+    names = list(wanted.parameters)
+    further = own[len(names) :]
+    return [p.name for p in own[: len(names)]] == names and all(
+        p.default is not inspect.Parameter.empty for p in further
+    )
+
+
 def lacking(candidate: type, protocol: type) -> list[str]:
     """Methods of a protocol that a class lacks or takes other parameters for."""
     methods = [
@@ -20,7 +30,7 @@ def lacking(candidate: type, protocol: type) -> list[str]:
         name
         for name, wanted in methods
         if not callable(getattr(candidate, name, None))
-        or list(inspect.signature(getattr(candidate, name)).parameters) != list(wanted.parameters)
+        or not takes(getattr(candidate, name), wanted)
     ]
 
 

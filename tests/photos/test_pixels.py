@@ -6,11 +6,15 @@ from maquette.photos.pixels import (
     connected_parts,
     cut,
     going_on,
+    grown,
+    large_parts,
     reduced,
     resize_mask,
     same_aspect,
+    square,
     working_size,
 )
+from maquette.photos.pixels import disc as pixels_within
 from tests.masks.pictures import disc, photo, three_masks
 
 
@@ -99,3 +103,17 @@ def test_enlarging_a_mask_by_a_whole_number_repeats_its_pixels():
     mask = disc(20, 30, 12, 8, 6)
     assert (resize_mask(mask, (60, 90)) == mask.repeat(3, 0).repeat(3, 1)).all()
     assert resize_mask(mask, (20, 30)) is mask
+
+
+def test_a_mask_grows_as_far_as_its_kernel_reaches():
+    mask = np.zeros((21, 21), bool)
+    mask[10, 10] = True
+    y, x = np.mgrid[-10:11, -10:11]
+    np.testing.assert_array_equal(grown(mask, square(3)), np.maximum(abs(x), abs(y)) <= 3)
+    np.testing.assert_array_equal(grown(mask, square(1), 4), grown(mask, square(4)))
+    round_one = grown(mask, pixels_within(4))
+    assert round_one[10, 6] and round_one[14, 10] and not round_one[6, 6]
+
+
+def test_large_parts_have_a_share_of_the_largest():
+    assert large_parts(np.array([1000, 4, 100, 5]), 0.05).tolist() == [2, 3]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from maquette.app import masks, photos, pictures
 from maquette.app.problems import not_found
 from maquette.app.studio import Studio
+from maquette.export.bundle import assets_folder
 from maquette.masks.read import load_masks
 from maquette.photos import read_image
 from maquette.types import JsonObject
@@ -17,11 +17,6 @@ EXAMPLES = {  # folder, title
     "table": ("examples/table", "Table"),
     "garden": ("examples/garden", "Garden"),
 }
-
-
-def assets() -> Path:
-    """The folder of the package's own files."""
-    return Path(str(resources.files("maquette"))) / "assets"
 
 
 def every() -> list[JsonObject]:
@@ -59,4 +54,4 @@ def start(studio: Studio, name: str) -> JsonObject:
 def _folder(name: str) -> Path:
     if name not in EXAMPLES:
         raise not_found("example")
-    return assets() / EXAMPLES[name][0]
+    return assets_folder() / EXAMPLES[name][0]

@@ -50,8 +50,7 @@ def put(
         write_known(folder / KNOWN, fitted.geometry, fitted.focal)
         told = json.dumps(_told(fitted), separators=(",", ":"))
         pictures.write(folder / TOLD, told.encode())
-    studio.news.publish("photo", {"id": photo})
-    return photos.get(studio, photo)
+    return _told_of(studio, photo)
 
 
 def remove(studio: Studio, photo: str) -> JsonObject:
@@ -61,6 +60,11 @@ def remove(studio: Studio, photo: str) -> JsonObject:
     with studio.alone("photos", photo):
         for name in (KNOWN, TOLD):
             (folder / name).unlink(missing_ok=True)
+    return _told_of(studio, photo)
+
+
+def _told_of(studio: Studio, photo: str) -> JsonObject:
+    """Tell of a photo that was changed; returns it."""
     studio.news.publish("photo", {"id": photo})
     return photos.get(studio, photo)
 

@@ -154,6 +154,11 @@ def allowed_hosts(settings: ServerSettings) -> set[str]:
     return names - {"0.0.0.0", "::"}
 
 
+def content_type(headers: Headers) -> str:
+    """What a request says that its body is."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def check_origin(method: str, headers: Headers) -> None:
     """Refuse requests that a page of another origin makes. Problem 403. Programs send neither
     header.
@@ -212,7 +217,7 @@ class Exchange:
         self._send = send
         self._limits = limits
         self._length = headers.get("content-length", "0")
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = content_type(headers)
         self._most = limits.json_bytes if kind == "application/json" else limits.upload_bytes
         self._start = time.monotonic()
         self._seen = 0

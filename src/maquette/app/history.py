@@ -122,6 +122,18 @@ class History:
             moved = "UPDATE histories SET head = :number WHERE owner = :owner"
             store.run(moved, owner=self.owner, **found)
 
+    def stepped(
+        self,
+        base: int,
+        back: bool,
+        state: Callable[[], JsonObject],
+    ) -> JsonObject:
+        """Undo or redo, and tell of it; returns the new state. Problem 409 as of ``step``."""
+        with self.editing(state):
+            self.step(base, back)
+            self.changed()
+        return state()
+
     def documents(self) -> list[JsonObject]:
         """The documents of all versions, to find out which files are still needed."""
         statement = "SELECT document FROM versions WHERE owner = :owner"

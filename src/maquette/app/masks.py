@@ -158,11 +158,7 @@ def step(
     back: bool,
 ) -> JsonObject:
     """Undo or redo. Problem 409 when ``base`` is not the newest, or there is nothing."""
-    history = _history(studio, photo)
-    with history.editing(lambda: state(studio, photo)):
-        history.step(base, back)
-        history.changed()
-    return state(studio, photo)
+    return _history(studio, photo).stepped(base, back, lambda: state(studio, photo))
 
 
 def load(

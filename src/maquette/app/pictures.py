@@ -4,8 +4,6 @@ pictures for the page.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +14,8 @@ from PIL import Image
 
 from maquette.masks.labels import painted
 from maquette.masks.overlay import instance_color
-from maquette.output import atomic_write
-from maquette.photos.pixels import Size
+from maquette.output import atomic_write, sha256_of
+from maquette.photos.pixels import Size, encoded
 from maquette.types import Focal, InstanceMask
 
 THUMBNAIL = 320  # pixels
@@ -48,9 +46,7 @@ def thumbnail(image: np.ndarray) -> bytes:
     """A small JPEG of (H, W, 3) uint8."""
     picture = Image.fromarray(image)
     picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=85)
-    return stream.getvalue()
+    return encoded(picture, "JPEG", quality=85)
 
 
 def write_mask(folder: Path, mask: np.ndarray) -> str:
@@ -58,12 +54,10 @@ def write_mask(folder: Path, mask: np.ndarray) -> str:
     suffix.
     """
     bits = np.packbits(mask).tobytes()
-    digest = hashlib.sha256(repr(mask.shape).encode() + bits).hexdigest()[:16]
+    digest = sha256_of(repr(mask.shape).encode() + bits)[:16]
     path = folder / f"{digest}.png"
     if not path.exists():
-        stream = io.BytesIO()
-        Image.fromarray(mask).save(stream, "PNG", compress_level=1)
-        write(path, stream.getvalue())
+        write(path, encoded(Image.fromarray(mask), "PNG", compress_level=1))
     return digest
 
 

@@ -215,11 +215,7 @@ def step(
     back: bool,
 ) -> JsonObject:
     """Undo or redo. Problem 409 when ``base`` is not the newest, or there is nothing."""
-    history = _history(studio, identifier)
-    with history.editing(lambda: state(studio, identifier)):
-        history.step(base, back)
-        history.changed()
-    return state(studio, identifier)
+    return _history(studio, identifier).stepped(base, back, lambda: state(studio, identifier))
 
 
 def made_with(studio: Studio, identifier: str) -> JsonObject:

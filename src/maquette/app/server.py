@@ -27,7 +27,6 @@ from maquette import __version__
 from maquette.app import claims
 from maquette.app.connections import BoundedConnection
 from maquette.app.crew import Crew
-from maquette.app.examples import assets
 from maquette.app.finders import GRABCUT, Finders
 from maquette.app.guard import Guard
 from maquette.app.problems import Problem, problem_of
@@ -35,6 +34,7 @@ from maquette.app.routes import jobs, photos, scenes, system
 from maquette.app.settings import Limits, ServerSettings, is_loopback
 from maquette.app.studio import Studio
 from maquette.errors import InputError, MaquetteError, OutputError
+from maquette.export.bundle import assets_folder
 from maquette.types import JsonObject
 
 ABOUT = (
@@ -83,7 +83,7 @@ def application(studio: Studio, crew: Crew) -> FastAPI:
     for routes in (system, photos, jobs, scenes):
         app.include_router(routes.router)
     for folder in FOLDERS:
-        app.mount(f"/{folder}", _Unchanging(directory=assets() / folder))
+        app.mount(f"/{folder}", _Unchanging(directory=assets_folder() / folder))
     app.add_middleware(Guard, settings=studio.settings)
     return app
 

@@ -14,12 +14,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from maquette import __version__
 from maquette.batch.pairs import Job
+from maquette.checkpoints.embedded import embedded_folder
 from maquette.containers import MemoryBudget, checked_file, read_json
 from maquette.errors import InputError, MaquetteError, OutputError, contained, present, reason_of
 from maquette.execute.store import is_far
@@ -257,12 +257,7 @@ def kept_before(job: Job, wanted: Wanted) -> Outcome | None:
 def _embedded_sums() -> set[str]:
     """Sha256 of the weights that the package brings."""
     try:
-        listed = (
-            resources.files("maquette")
-            .joinpath("weights")
-            .joinpath("manifest.json")
-            .read_text("utf-8")
-        )
+        listed = (embedded_folder() / "manifest.json").read_text("utf-8")
         return set(json.loads(listed).values())
     except (OSError, ValueError):
         return set()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import shutil
@@ -40,6 +39,7 @@ from maquette.output import (
     writable_folder,
     write_files,
 )
+from maquette.photos.pixels import encoded
 from maquette.render.preview import preview
 from maquette.types import Scene
 
@@ -84,9 +84,8 @@ def _write_products(scene: Scene, folder: Path, products: Products) -> Scene:
     start = time.perf_counter()
     scene = surrounded(scene, products.around)
     if products.preview:
-        stream = io.BytesIO()
-        Image.fromarray(preview(scene)).save(stream, "PNG", compress_level=FAST)
-        write_files({folder / PREVIEW: stream.getvalue()})
+        content = encoded(Image.fromarray(preview(scene)), "PNG", compress_level=FAST)
+        write_files({folder / PREVIEW: content})
     drawn = time.perf_counter()
     said = dataclasses.asdict(products.space) | dataclasses.asdict(products.around)
     wanted = {"formats": products.formats, **said}

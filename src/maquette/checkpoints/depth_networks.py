@@ -67,7 +67,7 @@ def open_depth_network(name: str, device: torch.device) -> DepthNetwork:
 @torch.no_grad()
 def _look_moge(network: MoGe, photo: np.ndarray, focal: float | None) -> SeenDepth:
     device = next(network.parameters()).device
-    seen = network(_colours(photo).to(device))
+    seen = network(colours_of(photo).to(device))
     points = seen.points[0].float().cpu().numpy()
     there = seen.mask[0].cpu().numpy() > 0.5
     found, shift = focal_and_shift(points, there, focal)
@@ -79,7 +79,7 @@ def _look_moge(network: MoGe, photo: np.ndarray, focal: float | None) -> SeenDep
     return SeenDepth(metres.astype(np.float32), True, focal=found)
 
 
-def _colours(photo: np.ndarray) -> Tensor:
+def colours_of(photo: np.ndarray) -> Tensor:
     """(1, 3, H, W) in [0, 1]."""
     return torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
 
@@ -151,7 +151,7 @@ def _look_depth_pro(
     width, and the angle of its own. side: of the picture that the network takes.
     """
     height, width = photo.shape[:2]
-    pixels = F.interpolate(2 * _colours(photo) - 1, (side, side), mode="bilinear")
+    pixels = F.interpolate(2 * colours_of(photo) - 1, (side, side), mode="bilinear")
     seen = network(pixels.to(network.device))
     if focal is None and seen.field_of_view is not None:
         half = 0.5 * torch.deg2rad(seen.field_of_view.float()).item()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 
 from maquette.errors import CheckpointError, MissingExtraError
 from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity
+from maquette.flow.guidance import guided_noise
 from maquette.flow.sample import seeded_noise
 from maquette.models.image_prior import ImagePrior
 from maquette.nn.layers import of_kind
@@ -174,22 +176,11 @@ class DiffusersPrior:
         step: Tensor,
         context: Tensor,
         gain: Tensor | None = None,
+        masked: Tensor | None = None,
     ) -> Tensor:
         """The noise (B, c, s, s) in ``x_t`` at ``step`` (B,) int64; ``gain`` (B, L) as in
-        ``ImagePrior``.
-        """
-        return self._noise(x_t, step, context, gain, None)
-
-    def _noise(
-        self,
-        x_t: Tensor,
-        step: Tensor,
-        context: Tensor,
-        gain: Tensor | None,
-        masked: Tensor | None,
-    ) -> Tensor:
-        """``masked`` (B, 1 + c, s, s) is for UNets that inpaint: the mask and the latents of the
-        masked picture; None = all is hidden.
+        ``ImagePrior``. ``masked`` (B, 1 + c, s, s) is for UNets that inpaint: the mask and the
+        latents of the masked picture; None = all is hidden.
         """
         inputs = x_t
         if self.inpaints:
@@ -236,18 +227,17 @@ class DiffusersPrior:
         if self.inpaints:
             small = F.interpolate(hole.to(known.dtype), known.shape[-2:], mode="nearest")
             twice = torch.cat([small, known], dim=1).repeat(2, 1, 1, 1)
+        noise = partial(self.noise, context=context, masked=twice)
 
         def predict(x: Tensor, step: int) -> Tensor:
-            both = x.repeat(2, 1, 1, 1)
-            at = torch.full((len(both),), step, device=x.device)
-            told, untold = self._noise(both, at, context, None, twice).chunk(2)
-            guided = untold + guidance * (told - untold)
+            at = torch.full((len(x),), step, device=x.device)
+            guided = guided_noise(noise, x, at, guidance)
             if self.inpaints:
                 return guided
             return torch.where(filled > 0.5, guided, self._noise_of(x, known, step))
 
-        noise = seeded_noise(known.shape[1:], seeds).to(known)
-        return torch.where(hole, self.decode(ddim(predict, noise, self.schedule, steps)), pictures)
+        start = seeded_noise(known.shape[1:], seeds).to(known)
+        return torch.where(hole, self.decode(ddim(predict, start, self.schedule, steps)), pictures)
 
     def _noise_of(
         self,

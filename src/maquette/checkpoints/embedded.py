@@ -5,7 +5,6 @@ released.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from torch import nn
 from maquette.checkpoints.store import Checkpoint, kind_of, load_model
 from maquette.errors import CheckpointError, contained
 from maquette.models.image_prior import ImagePrior
+from maquette.output import sha256_of
 from maquette.types import StrPath
 
 KINDS = (
@@ -110,7 +110,7 @@ class ModelSet:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
                 lines.append(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}")
-        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        digest = sha256_of("\n".join(lines).encode())
         other = dataclasses.replace(self)
         other._loaded.update(self._loaded)
         other._loaded[PAINTER] = Checkpoint(pipeline, PAINTER, digest, {"folder": str(folder)})

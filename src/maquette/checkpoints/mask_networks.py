@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maquette.checkpoints.catalogue import hub_folder
-from maquette.checkpoints.depth_networks import loaded
+from maquette.checkpoints.depth_networks import colours_of, loaded
 from maquette.checkpoints.layouts import read_config
 from maquette.errors import CheckpointError, InputError
 from maquette.geometry.boxes import PixelBox, box_iou
@@ -182,7 +182,7 @@ class Pointed:
 
     @cached_property
     def _embedding(self) -> list[Tensor]:
-        colours = torch.from_numpy(self.image).permute(2, 0, 1)[None].float() / 255
+        colours = colours_of(self.image)
         small = F.interpolate(colours, (self.side, self.side), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
         with torch.no_grad():

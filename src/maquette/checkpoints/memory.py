@@ -214,3 +214,15 @@ def peak_memory(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return _told("/proc/self/status", "VmHWM", float("nan")) / 2**20
+
+
+def peak_memory_mb() -> float | None:
+    """Peak resident memory of this process in MB for provenance, also of systems that cannot begin
+    anew; on Linux since ``reset_peak``, as ``peak_memory``. None on Windows, which does not tell.
+    """
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

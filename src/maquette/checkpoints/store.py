@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +33,7 @@ from maquette.models.segmenter import SegmenterConfig, SegmenterNet
 from maquette.models.text_to_image import TextToImage, TextToImageConfig
 from maquette.models.volume_vae import VolumeVAE, VolumeVAEConfig
 from maquette.nn.layers import of_kind
-from maquette.output import atomic_write
+from maquette.output import atomic_write, sha256_of
 from maquette.types import JsonObject, StrPath
 
 TRAIN_AGAIN = "fetch or train it again"
@@ -140,7 +139,7 @@ def load_model(
     """
     path = Path(path)
     with contained(f"cannot read the weights {path}", "check the path", CheckpointError):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256_of(path.read_bytes())
     if sha256 is not None and digest != sha256:
         raise CheckpointError(
             f"the weights {path} are damaged: sha256 {digest[:12]}..., expected {sha256[:12]}...; "

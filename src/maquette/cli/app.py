@@ -51,12 +51,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    import secrets
-
-    from maquette.app.settings import default_data, is_loopback, require_extra
+    from maquette.app.settings import default_data, require_extra
 
     require_extra()
-    token = args.token or (None if is_loopback(args.host) else secrets.token_urlsafe(24))
+    token = token_of(args)
     data = (args.data or default_data()).expanduser().resolve()
     settings = chosen(ServerSettings, args, data=data, token=token)
 
@@ -64,6 +62,15 @@ def run(args: argparse.Namespace) -> int:
 
     serve(settings, partial(print, flush=True), not args.no_browser, finders())
     return 0
+
+
+def token_of(args: argparse.Namespace) -> str | None:
+    """The token that was given, or one that is drawn when other machines can come."""
+    import secrets
+
+    from maquette.app.settings import is_loopback
+
+    return args.token or (None if is_loopback(args.host) else secrets.token_urlsafe(24))
 
 
 def finders() -> Finders:

@@ -159,9 +159,7 @@ def run_preview(args: argparse.Namespace) -> int:
         raise InputError(
             f"--out {args.out} is no picture; expected a name that ends in .png or .jpg"
         )
-    asked = chosen(DataSetOptions, args)
-    config = _shard_config(asked)
-    catalogue = _catalogue(asked.library, asked.seed)
+    asked, config, catalogue = _data_set(args)
     started = time.monotonic()
     scenes = [make_scene(catalogue, config, index)[1] for index in range(asked.scenes)]
     seconds = time.monotonic() - started
@@ -180,9 +178,7 @@ def run_build(args: argparse.Namespace) -> int:
     from maquette.data.shards import build_shards
     from maquette.execute.pool import Engine
 
-    asked = chosen(DataSetOptions, args)
-    config = _shard_config(asked)
-    catalogue = _catalogue(asked.library, asked.seed)
+    asked, config, catalogue = _data_set(args)
     started = time.monotonic()
     progress = _progress("scenes", started)
     engine = Engine.of(chosen(ExecutionOptions, args), asked.jobs)
@@ -197,6 +193,12 @@ def run_build(args: argparse.Namespace) -> int:
         kept = f", the share {engine.share} of {asked.scenes}"
     print(f"{args.out}: {written} scenes written in {seconds:.1f} s ({rate:.1f} views/s){kept}")
     return 0
+
+
+def _data_set(args: argparse.Namespace) -> tuple[DataSetOptions, ShardConfig, Catalogue]:
+    """What is asked for, how shards of it are made, and the assets."""
+    asked = chosen(DataSetOptions, args)
+    return asked, _shard_config(asked), _catalogue(asked.library, asked.seed)
 
 
 def _shard_config(asked: DataSetOptions) -> ShardConfig:

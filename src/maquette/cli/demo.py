@@ -36,16 +36,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the demo; a former demo in the same folder is replaced."""
-    from importlib import resources
     from pathlib import Path
 
     from maquette.batch.finished import Wanted, fingerprint, read_document
     from maquette.batch.pairs import Job
     from maquette.cli.generate import rests, run_one
+    from maquette.export.bundle import assets_folder
     from maquette.options import SceneOptions
     from maquette.output import write_files
 
-    bundled = Path(str(resources.files("maquette"))) / "assets" / "demo"
+    bundled = assets_folder() / "demo"
     photo = bundled / "photo.jpg"
     job = Job(photo, bundled / "masks.png", Path(args.out))
     former = (read_document(job.folder) or {"provenance": {}})["provenance"].get("request")

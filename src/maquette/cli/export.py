@@ -8,7 +8,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from maquette.cli.text import aligned, counted, sizes_in
+from maquette.cli.text import add_result_flags, add_scene_and_out, aligned, counted, sizes_in
 from maquette.declare import add_options, chosen
 from maquette.options import FileSpace, ScaleOptions, SimulationOptions, Surroundings
 
@@ -50,14 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("scene", metavar="SCENE", help="folder, scene.json or .glb")
-    parser.add_argument(
-        "-o",
-        "--out",
-        required=True,
-        metavar="FILE",
-        help="what to write",
-    )
+    add_scene_and_out(parser, "FILE", "what to write")
     add_options(parser, ScaleOptions)
     add_options(parser.add_argument_group("files for simulators"), SimulationOptions, SIMULATED)
     parser.add_argument(
@@ -70,13 +63,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_options(parser, Surroundings)
     add_result_flags(parser)
     parser.set_defaults(run=run)
-
-
-def add_result_flags(parser: argparse.ArgumentParser) -> None:
-    """What every command has that writes files and prints what it wrote."""
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
-    parser.add_argument("--json", action="store_true", help="print one JSON summary instead")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,10 +95,8 @@ def _export_meshes(args: argparse.Namespace, scene: Scene, scale: ScaleOptions) 
         raise InputError(f"{flags}: only files for simulators take it; leave it out")
     named, length = sizes_in(args.size)
     scaled = scaled_scene(scene, dataclasses.replace(scale, size=named))
-    space: dict[str, Any] = {} if length is None else {"size": length}
-    space |= {} if args.unit is None else {"unit": args.unit}
-    space |= {} if args.up is None else {"up": args.up}
-    space |= {} if args.ground is None else {"ground": args.ground}
+    asked = {"size": length} | {name: getattr(args, name) for name in ("unit", "up", "ground")}
+    space: dict[str, Any] = {name: said for name, said in asked.items() if said is not None}
     space |= {"room": True} if args.room else {}
     chosen_scene = scaled.scene if scaled.is_known else scene
     path = export_scene(chosen_scene, args.out, overwrite=args.overwrite, **space)

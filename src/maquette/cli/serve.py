@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from maquette.cli.app import finders
+from maquette.cli.app import finders, token_of
 from maquette.declare import add_options, chosen
 from maquette.serve.settings import ServeSettings
 
@@ -75,18 +75,15 @@ def run_move(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    import secrets
-
     from maquette.errors import InputError
 
     if args.data is None:
         raise InputError("--data is needed: the folder of all files")
 
-    from maquette.app.settings import is_loopback
     from maquette.serve.settings import require_serve
 
     require_serve()
-    token = args.token or (None if is_loopback(args.host) else secrets.token_urlsafe(24))
+    token = token_of(args)
     data = args.data.expanduser().resolve()
     settings = chosen(ServeSettings, args, data=data, token=token)
 

@@ -7,8 +7,14 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from maquette.cli.export import add_result_flags
-from maquette.cli.text import aligned, counted, refuse_file_name, stage_bar
+from maquette.cli.text import (
+    add_result_flags,
+    add_scene_and_out,
+    aligned,
+    counted,
+    refuse_file_name,
+    stage_bar,
+)
 from maquette.declare import add_options, chosen
 from maquette.options import SimulationOptions
 
@@ -34,14 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("scene", metavar="SCENE", help="folder, scene.json or .glb")
-    parser.add_argument(
-        "-o",
-        "--out",
-        required=True,
-        metavar="OUT",
-        help="folder for the result",
-    )
+    add_scene_and_out(parser, "OUT", "folder for the result")
     add_options(parser, SimulationOptions, ["collision", "static"])
     add_result_flags(parser)
     parser.set_defaults(run=run)

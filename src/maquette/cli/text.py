@@ -29,6 +29,25 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
     return [line(row) for row in rows]
 
 
+def add_scene_and_out(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
+    """The scene that a command reads, and what it writes."""
+    parser.add_argument("scene", metavar="SCENE", help="folder, scene.json or .glb")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar=metavar,
+        help=help,
+    )
+
+
+def add_result_flags(parser: argparse.ArgumentParser) -> None:
+    """What every command has that writes files and prints what it wrote."""
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--json", action="store_true", help="print one JSON summary instead")
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: "1 object", "3 objects"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -7,6 +7,7 @@ Between the library and the layouts: a `Catalogue` wraps any source of assets.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -112,19 +113,25 @@ class Catalogue:
         """(K, 2) x/z corners of the top polygon of an asset, in the asset's frame; K = 0 when it
         has none.
         """
-        if index not in self._tops:
-            asset = self.library.asset(index)
-            self._tops[index] = top_polygon(asset.vertices, asset.faces)
-        return self._tops[index]
+        return self._measured(self._tops, index, top_polygon)
 
     def normals(self, index: int) -> np.ndarray:
         """(V, 3) float32 unit vertex normals of an asset for smooth shading, across the seams
         between its vertices.
         """
-        if index not in self._normals:
+        return self._measured(self._normals, index, seamless_normals)
+
+    def _measured(
+        self,
+        kept: dict[int, np.ndarray],
+        index: int,
+        measure: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    ) -> np.ndarray:
+        """What is kept of an asset, measured when it is first asked for."""
+        if index not in kept:
             asset = self.library.asset(index)
-            self._normals[index] = seamless_normals(asset.vertices, asset.faces)
-        return self._normals[index]
+            kept[index] = measure(asset.vertices, asset.faces)
+        return kept[index]
 
 
 def _radius(vertices: np.ndarray) -> float:

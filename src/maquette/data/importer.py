@@ -37,7 +37,7 @@ from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.connectivity import proper, sums_at
-from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.polygons import doubled_areas, doubled_normals
 from maquette.geometry.transforms import unit_vectors
 from maquette.options.data import ImportOptions
 from maquette.types import StrPath
@@ -286,7 +286,7 @@ def _cleaned(soup: Soup) -> Soup:
     keys, faces = weld(np.concatenate([np.nan_to_num(vertices), colors], axis=1), faces)
     vertices = keys[:, :3]
     size = longest_side(vertices) if len(vertices) else 0.0
-    doubled_area = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
+    doubled_area = doubled_areas(vertices, faces)
     faces = faces[doubled_area > 1e-14 * max(size, 1e-30) ** 2]
     used, faces = np.unique(faces, return_inverse=True)
     colors = keys[used, 3:].astype(np.uint8)

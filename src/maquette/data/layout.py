@@ -22,6 +22,7 @@ from numpy.random import Generator
 
 from maquette.data.catalogue import Catalogue
 from maquette.data.polygons import distance_to_edges, inside_polygon, polygon_centroid
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.transforms import rotation_y, similarity
 
 FLOOR = [0, 2]  # the axes of the floor's plane, x and z
@@ -242,6 +243,5 @@ def _room(points: np.ndarray, polygon: np.ndarray, discs: list[_Disc]) -> np.nda
 
 def _points_around(polygon: np.ndarray, rng: Generator, count: int) -> np.ndarray:
     """``count`` points (K, 2), uniform in the box of a polygon."""
-    low = polygon.min(0)
-    high = polygon.max(0)
+    low, high = bounding_box(polygon)
     return low + rng.random((count, 2)) * (high - low)

@@ -23,8 +23,10 @@ from maquette.data.catalogue import AssetLike
 from maquette.data.views import View
 from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
+from maquette.geometry.transforms import any_angle
 from maquette.models.nouns import noun_of
 from maquette.models.sentences import COMPLETION, Thing, caption, colour_word, mirrored, name_of
+from maquette.photos.pixels import grown, square
 from maquette.render.lighting import random_lighting
 from maquette.render.rasterize import rasterize
 from maquette.render.shade import shade
@@ -142,7 +144,7 @@ def _resized(picture: np.ndarray, size: int, interpolation: int) -> np.ndarray:
 def _touched(instance: np.ndarray, labels: np.ndarray) -> bool:
     """Whether other objects touch these, so that removing those might leave bites in these."""
     kept = np.isin(instance, labels)
-    ring = _grown(kept) & ~kept
+    ring = grown(kept, square(1)) & ~kept
     return bool((instance[ring] > 0).mean() > TOUCHING) if ring.any() else False
 
 
@@ -179,7 +181,7 @@ def single_object(
 
 def _portrait(asset: AssetLike, rng: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A picture (S, S, 3) uint8 of an asset that fills most of it; its coverage (S, S) in 0..1."""
-    azimuth = rng.uniform(0, 2 * np.pi)
+    azimuth = any_angle(rng)
     elevation = np.radians(60.0 * rng.beta(1.3, 2.0))
     flat = np.cos(elevation)
     towards = (flat * np.sin(azimuth), np.sin(elevation), flat * np.cos(azimuth))
@@ -227,7 +229,7 @@ def random_hole(rng: Generator, size: int, shape: np.ndarray) -> np.ndarray:
     if kind == 1 or not shape.any():
         hole = _stroke(rng, size)
     else:
-        hole = _grown(shape, int(rng.integers(1, 4)))
+        hole = grown(shape, square(1), int(rng.integers(1, 4)))
         if kind == 3:
             hole = _shifted(hole, rng.integers(-size // 3, size // 3 + 1, 2))
     return hole if hole.any() else _box(rng, size)
@@ -281,18 +283,13 @@ def _half_plane_box_or_shape(mask: np.ndarray, rng: Generator) -> np.ndarray:
     kind = rng.integers(3)
     if kind == 0:
         middle = rng.uniform(0.2, 0.8, 2) * size
-        angle = rng.uniform(0, 2 * np.pi)
+        angle = any_angle(rng)
         y, x = np.mgrid[:size, :size] - middle[:, None, None]
         return x * np.cos(angle) + y * np.sin(angle) > 0
     if kind == 1:
         return _box(rng, size)
     turned = np.ascontiguousarray(np.rot90(mask, int(rng.integers(4))))
     return _shifted(turned, rng.integers(-size // 2, size // 2 + 1, 2))
-
-
-def _grown(mask: np.ndarray, steps: int = 1) -> np.ndarray:
-    """A mask and all pixels that a chess king reaches from it in some steps."""
-    return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=steps) > 0
 
 
 def _shifted(mask: np.ndarray, offset: np.ndarray) -> np.ndarray:

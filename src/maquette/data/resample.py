@@ -15,6 +15,7 @@ import numpy as np
 
 from maquette.data.fields import FIELD_EXTENT
 from maquette.geometry.transforms import scale_of
+from maquette.geometry.vectors import affine, minus, squared_distance
 from maquette.geometry.volumes import TRUNCATION
 
 inlined = numba.njit(inline="always", fastmath=True)
@@ -82,7 +83,7 @@ def _blend(
                 z = (k + 0.5) / resolution - 0.5
                 place = _in_cells(asset_from_cube, (x, y, z), extent, size)
                 inside = _clamped(place, size - 1.001)  # eight cells surround it
-                outside = _apart(place, inside) * extent / size
+                outside = np.sqrt(squared_distance(place, inside)) * extent / size
                 if outside > 1e-3 and outside * scale > min(truncation, distance[i, j, k]):
                     if distance[i, j, k] == np.inf:
                         distance[i, j, k] = outside * scale
@@ -104,24 +105,22 @@ def _in_cells(
     size,
 ):
     """A point of the cube in cells of the asset's grid; 0 = centre of the first cell."""
-    x = _coordinate(asset_from_cube[0], point, extent, size)
-    y = _coordinate(asset_from_cube[1], point, extent, size)
-    z = _coordinate(asset_from_cube[2], point, extent, size)
+    x = _coordinate(asset_from_cube, 0, point, extent, size)
+    y = _coordinate(asset_from_cube, 1, point, extent, size)
+    z = _coordinate(asset_from_cube, 2, point, extent, size)
     return x, y, z
 
 
 @inlined
 def _coordinate(
-    row,
+    asset_from_cube,
+    axis,
     point,
     extent,
     size,
 ):
     """One index, in cells of the asset's grid, of a point in the cube."""
-    a, b, c, d = row
-    x, y, z = point
-    in_asset = a * x + b * y + c * z + d
-    return (in_asset / extent + 0.5) * size - 0.5
+    return (affine(asset_from_cube, axis, point) / extent + 0.5) * size - 0.5
 
 
 @inlined
@@ -134,21 +133,10 @@ def _clamped(place, last):
 
 
 @inlined
-def _apart(a, b):
-    """Distance of two points."""
-    dx = a[0] - b[0]
-    dy = a[1] - b[1]
-    dz = a[2] - b[2]
-    return np.sqrt(dx**2 + dy**2 + dz**2)
-
-
-@inlined
 def _trilinear(grid, corner, place):
     """The value of a grid (S, S, S) at a place whose lower cell is ``corner``."""
     a, b, c = corner
-    u = place[0] - a
-    v = place[1] - b
-    w = place[2] - c
+    u, v, w = minus(place, corner)
     low = _bilinear(grid[a], b, c, v, w)
     high = _bilinear(grid[a + 1], b, c, v, w)
     return low * (1 - u) + high * u
@@ -183,9 +171,7 @@ def _mix_colours(
 ):
     """Write the colour of a grid (S, S, S, 3) at a place into ``mixed`` (3,)."""
     a, b, c = corner
-    u = place[0] - a
-    v = place[1] - b
-    w = place[2] - c
+    u, v, w = minus(place, corner)
     cells = rgb[a : a + 2, b : b + 2, c : c + 2]
     for n in range(3):
         near = 0.0

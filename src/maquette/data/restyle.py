@@ -16,6 +16,7 @@ from numpy.random import Generator
 from skimage import data
 
 from maquette.data.backgrounds import random_texture
+from maquette.geometry.transforms import any_angle
 from maquette.photos.pixels import Size
 
 DRAWN = 48  # tiles
@@ -83,7 +84,7 @@ def _part(mask: np.ndarray, rng: Generator) -> np.ndarray:
     """
     rows, columns = np.nonzero(mask)
     through = int(rng.integers(len(rows)))
-    angle = rng.uniform(0, 2 * np.pi)
+    angle = any_angle(rng)
     along = np.cos(angle) * columns + np.sin(angle) * rows
     part = np.zeros_like(mask)
     part[rows, columns] = along >= along[through]

@@ -19,7 +19,6 @@ shard a JSON file of its name says where in it the scenes lie. The folder may be
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import itertools
 import json
@@ -44,6 +43,7 @@ from maquette.execute.pool import HERE, Engine, keep_opencv_to, processes
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
 from maquette.execute.store import brought_here, place, prepared_folder, written
+from maquette.output import sha256_of
 from maquette.types import Camera, JsonObject, StrPath
 
 Members = dict[str, bytes]  # files of one scene
@@ -202,7 +202,7 @@ def _claim(root: Path, catalogue: Catalogue, config: ShardConfig) -> None:
     """Record what is built in ``dataset.json``, or compare with what is recorded; only the number
     of scenes may grow.
     """
-    digest = hashlib.sha256("\n".join(catalogue.names).encode()).hexdigest()
+    digest = sha256_of("\n".join(catalogue.names).encode())
     wanted = {
         "version": VERSION,
         "library": digest[:16],

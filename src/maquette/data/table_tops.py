@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from maquette.data.polygons import convex_hull, signed_area
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.polygons import doubled_normals
 
 _Key = tuple[int, ...]  # x and z of a point in steps of the tolerance
@@ -21,8 +22,7 @@ def is_table(vertices: np.ndarray, faces: np.ndarray) -> bool:
     """Whether an asset has a wide flat top: most of its footprint is covered by faces that look up
     near its top.
     """
-    low = vertices.min(0)
-    high = vertices.max(0)
+    low, high = bounding_box(vertices)
     extent = high - low
     width, height, depth = extent
     if min(width, depth) < 0.4 * extent.max() or not 0.15 <= height <= 0.95:

@@ -8,7 +8,6 @@ for vertex colours (linear) and textures (sRGB).
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from trimesh.visual.texture import TextureVisuals
 
 from maquette.errors import contained, present
+from maquette.photos.pixels import encoded
 
 JPEG_QUALITY = 90
 WHITE = np.full(4, 255, np.uint8)
@@ -58,13 +58,19 @@ def linear_from_bytes(colors: np.ndarray) -> np.ndarray:
     return linear
 
 
+def opaque(colors: np.ndarray) -> np.ndarray:
+    """Colours (N, 3) from 0 to 255 -> (N, 4) uint8 that hide what is behind them."""
+    rgba = np.full((len(colors), 4), 255, np.uint8)
+    rgba[:, :3] = colors
+    return rgba
+
+
 def bytes_from_linear(linear: np.ndarray) -> np.ndarray:
     """Linear colours (N, 3 or 4) in [0, 1] -> (N, 4) uint8 sRGB RGBA; the inverse of
     ``linear_from_bytes``.
     """
     linear = np.clip(np.asarray(linear, dtype=np.float64), 0.0, 1.0)
-    colors = np.full((len(linear), 4), 255, np.uint8)
-    colors[:, :3] = np.rint(srgb_from_linear(linear[:, :3]) * 255)
+    colors = opaque(np.rint(srgb_from_linear(linear[:, :3]) * 255))
     if linear.shape[1] == 4:
         colors[:, 3] = np.rint(linear[:, 3] * 255)
     return colors
@@ -114,11 +120,9 @@ def texture_file(image: Image.Image) -> tuple[bytes, str]:
 
 
 def _encoded(image: Image.Image, kind: str, **how: int) -> bytes:
-    stream = io.BytesIO()
     bare = image.copy()
     bare.info = {}
-    bare.save(stream, kind, **how)
-    return stream.getvalue()
+    return encoded(bare, kind, **how)
 
 
 def vertex_colors_of(mesh: trimesh.Trimesh) -> np.ndarray:

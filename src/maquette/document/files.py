@@ -8,7 +8,6 @@ those that the valid document does not need any more are dropped afterwards.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from maquette.containers import MemoryBudget, read_bytes
 from maquette.document.fields import Fields
 from maquette.errors import InputError
-from maquette.output import TEMPORARY_PREFIX, atomic_write, clear_leftovers, flush_folder
+from maquette.output import TEMPORARY_PREFIX, atomic_write, clear_leftovers, flush_folder, sha256_of
 from maquette.types import JsonObject, StrPath
 
 DEFAULT_NAME = "scene.json"
@@ -60,7 +59,7 @@ class NewFiles:
         content: bytes,
     ) -> str:
         """Take a file in; returns its name."""
-        digest = hashlib.sha256(content).hexdigest()
+        digest = sha256_of(content)
         name = f"{self.folder}/{stem}-{digest[:DIGITS]}{suffix}"
         self.contents[name] = content
         self.records[name] = {"bytes": len(content), "sha256": digest}
@@ -127,7 +126,7 @@ def _compare(path: Path, content: bytes, expected: Fields) -> None:
     size = expected.whole("bytes")
     if len(content) != size:
         raise InputError(f"{path}: has {len(content)} bytes instead of {size}; {RESTORE}")
-    if hashlib.sha256(content).hexdigest() != expected.text("sha256"):
+    if sha256_of(content) != expected.text("sha256"):
         raise InputError(
             f"{path}: was altered or damaged after it was saved (its sha256 is not the one in "
             f"{expected.file.name}); {RESTORE}, or delete its entry in 'files' there to keep it"

@@ -51,6 +51,7 @@ from maquette.types import (
     ShapeEstimate,
     StrPath,
     Support,
+    arrays_of,
     check_faces,
 )
 
@@ -239,8 +240,7 @@ def _mesh_record(mesh: trimesh.Trimesh, stem: str, files: NewFiles) -> JsonObjec
     texture = None
     if appearance.image is not None:
         texture = files.take(stem, ".png", png_bytes(appearance.image))
-    vertices = np.asarray(mesh.vertices)
-    faces = np.asarray(mesh.faces)
+    vertices, faces = arrays_of(mesh)
     ply = PlyMesh(vertices, faces, appearance.colors, appearance.uv)
     content = encode_ply(ply, texture=Path(texture or "").name)
     return {"mesh": files.take(stem, ".ply", content), "texture": texture}

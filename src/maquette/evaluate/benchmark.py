@@ -16,7 +16,6 @@ A scene counts whatever happens: a method that fails on one gets a row of misses
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import json
 import math
@@ -50,7 +49,7 @@ from maquette.execute.pool import Engine, Here, Pool, in_processes, lost, proces
 from maquette.execute.share import require_all
 from maquette.export.glb import write_glb
 from maquette.export.read import load_named_meshes
-from maquette.output import writable_folder
+from maquette.output import sha256_of, writable_folder
 from maquette.types import JsonObject, Scene
 
 Progress = Callable[[str, int, int], None]  # stage, done, of
@@ -311,7 +310,7 @@ class _Scoring:
         """What decides the score."""
         prediction = self.folder.prediction(self.method, self.scene)
         content = prediction.read_bytes() if prediction.exists() else None
-        digest = None if content is None else hashlib.sha256(content).hexdigest()
+        digest = None if content is None else sha256_of(content)
         request: Record = {"protocol": protocol_named(self.protocol).id, "seed": SEED}
         return request | {
             "prediction": digest,

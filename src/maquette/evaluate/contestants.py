@@ -7,7 +7,6 @@ returns its function Case -> Scene.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from maquette.evaluate.pairs import by_label
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.read import node_labels, read_glb
 from maquette.methods.lookup import find_method
+from maquette.output import sha256_of
 from maquette.pipeline import PUBLISHED, generate
 from maquette.recipe import Options, load_for
 from maquette.types import Scene
@@ -64,7 +64,7 @@ class Contestant:
             for kind in self.asked().kinds():
                 file = models.file(kind)
                 if file.exists():
-                    weights[FILES[kind]] = hashlib.sha256(file.read_bytes()).hexdigest()
+                    weights[FILES[kind]] = sha256_of(file.read_bytes())
         # The device does not count, as in batch runs.
         options = {key: value for key, value in self.options if key != "device"}
         return {

@@ -7,7 +7,6 @@ damaged file costs one scene and never the run.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from maquette.containers import MemoryBudget, read_json
 from maquette.errors import InputError, contained
-from maquette.output import atomic_write
+from maquette.output import atomic_write, sha256_of
 from maquette.types import JsonObject
 
 Record = JsonObject  # a JSON object
@@ -55,4 +54,4 @@ def write_record(path: Path, content: Any) -> None:
 def fingerprint(files: Iterable[Path]) -> str:
     """Return 12 hexadecimal digits that change with the names and sizes of the files."""
     listed = sorted((file.name, file.stat().st_size) for file in files)
-    return hashlib.sha256(repr(listed).encode()).hexdigest()[:12]
+    return sha256_of(repr(listed).encode())[:12]

@@ -16,6 +16,7 @@ from maquette.errors import InputError
 from maquette.evaluate.metrics import SurfaceDistances
 from maquette.geometry.nearest import PointTree, as_tree
 from maquette.geometry.registration import point_to_point
+from maquette.geometry.transforms import cos_and_sin
 
 ICP_REACH = 0.1  # of the true object's diameter: longest correspondence of ``icp_rotation``
 MOST_FLAT = 2000  # points without a hull of which all pairs are compared
@@ -39,7 +40,7 @@ def _extremes_in_plane(points: np.ndarray) -> np.ndarray:
     """Of many points (N, 3) in a plane those that are the farthest ones in some direction."""
     angles = np.linspace(0, np.pi, 256)
     plane = np.linalg.svd(points - points.mean(0), full_matrices=False)[2][:2]
-    along = (points @ plane.T) @ np.stack([np.cos(angles), np.sin(angles)])
+    along = (points @ plane.T) @ np.stack(cos_and_sin(angles))
     return points[np.unique(np.concatenate([along.argmin(0), along.argmax(0)]))]
 
 

@@ -25,6 +25,7 @@ from maquette.data.layout import Placement
 from maquette.data.procedural import FAMILIES, is_held_out, procedural_asset
 from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_view
+from maquette.document.appearance import opaque
 from maquette.errors import InputError
 from maquette.evaluate.cases import Case, measured, node_name, set_of
 from maquette.evaluate.files import fingerprint
@@ -248,8 +249,7 @@ def _placed(
     """An asset as a coloured mesh in the scene frame."""
     scene_from_asset = scene_from_world @ placement.world_from_asset
     vertices = transform_points(scene_from_asset, asset.vertices.astype(np.float64))
-    colors = np.full((len(vertices), 4), 255, np.uint8)
-    colors[:, :3] = asset.colors
+    colors = opaque(asset.colors)
     return trimesh.Trimesh(vertices, asset.faces, vertex_colors=colors, process=False)
 
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maquette.geometry.boxes import bounding_box
+from maquette.geometry.boxes import bounding_box, shared_box
+from maquette.geometry.polygons import normals_of
 from maquette.geometry.winding import TriangleTree, build_triangle_tree, inside
 from maquette.photos.pixels import iou_of
+from maquette.types import arrays_of
 
 if TYPE_CHECKING:
     import trimesh
@@ -34,19 +36,12 @@ class SolidMesh:
 
 def solid_of(mesh: trimesh.Trimesh) -> SolidMesh:
     """Index a mesh. Raises nothing: a mesh without surface is a solid that holds nothing."""
-    vertices = np.asarray(mesh.vertices)
-    faces = np.asarray(mesh.faces)
+    vertices, faces = arrays_of(mesh)
     corners = vertices.astype(np.float64)[faces].reshape(-1, 3, 3)
     if not len(corners):
         return SolidMesh(np.full((2, 3), np.nan), corners, None)
-    tree = build_triangle_tree(vertices, faces) if _doubled_areas(corners).any() else None
+    tree = build_triangle_tree(vertices, faces) if normals_of(corners).any() else None
     return SolidMesh(bounding_box(corners.reshape(-1, 3)), corners, tree)
-
-
-def _doubled_areas(corners: np.ndarray) -> np.ndarray:
-    """(F, 3) normals of triangles (F, 3, 3), as long as twice their areas."""
-    a, b, c = corners.swapaxes(0, 1)
-    return np.cross(b - a, c - a)
 
 
 def volumetric_iou(
@@ -71,12 +66,11 @@ def overlap_volume(a: SolidMesh, b: SolidMesh, resolution: int = 48) -> float:
     """Volume that two solids share, in cubed units; on a grid over the common part of their boxes
     only.
     """
-    low = np.maximum(a.box[0], b.box[0])
-    high = np.minimum(a.box[1], b.box[1])
+    box = shared_box(a.box, b.box)
     thin = TOUCHING * np.maximum(np.ptp(a.box, axis=0), np.ptp(b.box, axis=0))
-    if not (high - low > thin).all():
+    if not (box[1] - box[0] > thin).all():
         return 0.0
-    cells, volume = grid(np.stack([low, high]), resolution)
+    cells, volume = grid(box, resolution)
     for solid in (a, b):
         cells = cells[contains(solid, cells)]
     return volume * len(cells)
@@ -90,7 +84,7 @@ def volume_and_centre(solid: SolidMesh, resolution: int = 32) -> tuple[float, np
     cells = cells[contains(solid, cells)]
     if len(cells):
         return volume * len(cells), cells.mean(0)
-    areas = np.linalg.norm(_doubled_areas(solid.corners), axis=1)
+    areas = np.linalg.norm(normals_of(solid.corners), axis=1)
     middles = solid.corners.mean(1)
     if areas.sum() > 0:
         return 0.0, np.average(middles, axis=0, weights=areas)

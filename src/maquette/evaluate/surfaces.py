@@ -14,8 +14,9 @@ from numpy.random import Generator
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box, longest_side
-from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.polygons import doubled_areas, doubled_normals
 from maquette.geometry.transforms import transform_points, unit_vectors
+from maquette.types import arrays_of
 
 if TYPE_CHECKING:
     import trimesh
@@ -46,12 +47,16 @@ class SampledSurface:
 Surfaces = Mapping[str, SampledSurface]  # by node name
 
 
+def with_surface(meshes: Meshes) -> Meshes:
+    """Those that have one. Raises InputError when numbers are not usable."""
+    return {name: mesh for name, mesh in meshes.items() if not check_mesh(mesh, name)}
+
+
 def check_mesh(mesh: trimesh.Trimesh, name: str) -> str:
     """Why this mesh has no surface ("" when it has one). Raises InputError when vertices or faces
     are not usable numbers.
     """
-    vertices = np.asarray(mesh.vertices)
-    faces = np.asarray(mesh.faces)
+    vertices, faces = arrays_of(mesh)
     broken = ~np.isfinite(vertices).all(1)
     if broken.any():
         raise InputError(
@@ -79,8 +84,7 @@ def require_surfaces(truth: Meshes) -> None:
 
 def triangle_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(F,) areas."""
-    normals = doubled_normals(np.asarray(vertices, dtype=np.float64), np.asarray(faces))
-    return 0.5 * np.linalg.norm(normals, axis=1)
+    return 0.5 * doubled_areas(np.asarray(vertices, dtype=np.float64), np.asarray(faces))
 
 
 def used_vertices(mesh: trimesh.Trimesh) -> np.ndarray:
@@ -112,7 +116,7 @@ def sample_mesh(
     u = np.where(outside, 1.0 - u, u)
     v = np.where(outside, 1.0 - v, v)
     points = a + u * (b - a) + v * (c - a)
-    normals = unit_vectors(np.cross(b - a, c - a))
+    normals = unit_vectors(doubled_normals(vertices, faces[chosen]))
     return SampledSurface(points, normals, vertices[used_vertices(mesh)], area)
 
 

@@ -9,7 +9,6 @@ complete; whoever is interrupted leaves whole files only.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import re
 import tempfile
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from maquette.errors import InputError, MaquetteError, MissingExtraError, OutputError, contained
-from maquette.output import atomic_folder, atomic_write, writable_folder
+from maquette.output import atomic_folder, atomic_write, sha256_of, writable_folder
 from maquette.types import StrPath
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -72,7 +71,7 @@ def prepared_folder(folder: StrPath) -> Path:
     where = place(folder)
     if not is_far(where):
         return writable_folder(where)
-    probe = where / f".maquette-probe-{hashlib.sha256(str(where).encode()).hexdigest()[:12]}"
+    probe = where / f".maquette-probe-{sha256_of(str(where).encode())[:12]}"
     with written(probe) as temporary:
         temporary.touch()
     probe.unlink(missing_ok=True)
@@ -165,7 +164,7 @@ def kept_here(name: StrPath) -> Path:
     if not names:
         raise InputError(f"{where}: there is no such file or folder; {_REMEDY}")
     told = f"{where} {sorted(names.items())}"
-    key = hashlib.sha256(told.encode()).hexdigest()[:16]
+    key = sha256_of(told.encode())[:16]
     copy = Path.home() / ".cache" / "maquette" / "copies" / key
     if not copy.is_dir():
         with atomic_folder(copy) as temporary:

@@ -30,7 +30,7 @@ from maquette.errors import InputError, present
 from maquette.export.gltf import GltfFile
 from maquette.geometry.cameras import WORLD_FROM_OPENCV
 from maquette.geometry.connectivity import proper, sums_at
-from maquette.geometry.transforms import unit_vectors
+from maquette.geometry.transforms import determinant, unit_vectors
 from maquette.output import write_files
 from maquette.types import Camera, Instance, JsonObject, Scene, check_faces
 
@@ -153,7 +153,7 @@ def _placement(instance: Instance, units: float) -> dict[str, list[float]]:
     # world_from_instance should be a similarity: keep rounding from making it look like none
     if np.ptp(scale) < SIMILAR * scale.max():
         scale[:] = scale.mean()
-    if np.linalg.det(matrix[:3, :3]) < 0:
+    if determinant(matrix) < 0:
         scale[0] = -scale[0]
     rotation = matrix[:3, :3] / scale
     if np.abs(rotation.T @ rotation - np.eye(3)).max() > MOST_SHEAR:

@@ -22,9 +22,14 @@ from maquette.document.appearance import (
 )
 from maquette.document.ply import PlyMesh, encode_ply
 from maquette.errors import present
-from maquette.geometry.transforms import VerticesAndFaces, transform_points, unit_vectors
+from maquette.geometry.transforms import (
+    VerticesAndFaces,
+    determinant,
+    transform_points,
+    unit_vectors,
+)
 from maquette.output import write_files
-from maquette.types import Instance, Scene, check_faces, check_unicode
+from maquette.types import Instance, Scene, arrays_of, check_faces, check_unicode
 
 STL_HEADER = b"maquette scene".ljust(80)  # must not begin with "solid", as the text form does
 STL_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -89,11 +94,10 @@ def _world_mesh(scene: Scene, instance: Instance) -> VerticesAndFaces:
     """Vertices (V, 3) float64 in the world, in metres when the scale is known, and faces (F, 3)
     that still look outward.
     """
-    vertices = np.asarray(instance.mesh.vertices)
-    faces = np.asarray(instance.mesh.faces)
+    vertices, faces = arrays_of(instance.mesh)
     check_faces(faces, len(vertices), f"the mesh of instance {instance.label}")
     placed = transform_points(instance.world_from_instance, vertices)
-    mirrored = np.linalg.det(instance.world_from_instance[:3, :3]) < 0
+    mirrored = determinant(instance.world_from_instance) < 0
     return placed * (scene.metres_per_unit or 1.0), faces[:, ::-1] if mirrored else faces
 
 

@@ -23,6 +23,7 @@ from scipy.ndimage import binary_dilation
 
 from maquette.document.appearance import Appearance, mesh_with
 from maquette.errors import InputError
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.cameras import lift, project
 from maquette.geometry.transforms import similarity
 from maquette.masks.labels import painted
@@ -121,7 +122,7 @@ def planes(seen: _Surroundings, scene: Scene) -> list[Plane]:
     height = float(np.median(points[low, 1])) if low.any() else scene.ground_height
     on_floor = np.abs(points[:, 1] - height) < NEAR
     if on_floor.mean() >= LEAST:
-        found.append(_floor(points, on_floor, height, seen.eye))
+        found.append(_floor(points, on_floor, height))
     middles = np.array([instance.box.mean(0) for instance in scene.visible().instances])
     left = points[points[:, 1] > height + NEAR]
     normals: list[np.ndarray] = []
@@ -175,12 +176,7 @@ def _share(points: np.ndarray, normal: np.ndarray, offset: float) -> float:
     return float((np.abs(ahead) < NEAR).sum() / max((ahead > -NEAR).sum(), 1))
 
 
-def _floor(
-    points: np.ndarray,
-    on_floor: np.ndarray,
-    height: float,
-    eye: np.ndarray,
-) -> Plane:
+def _floor(points: np.ndarray, on_floor: np.ndarray, height: float) -> Plane:
     below = points[:, 1] < height + NEAR
     low, high = np.quantile(points[on_floor], [TRIM, 1 - TRIM], axis=0)
     width, _, depth = high - low
@@ -209,7 +205,7 @@ def _instance(scene: Scene, seen: _Surroundings, plane: Plane) -> Instance:
     """A plane as two triangles with a texture, in the middle of its box."""
     first, second = plane.sides
     corners = np.array([np.zeros(3), first, first + second, second])
-    middle = (corners.min(0) + corners.max(0)) / 2
+    middle = bounding_box(corners).mean(0)
     uv = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     looks = Appearance(uv=uv, image=Image.fromarray(_texture(scene, seen, plane)))
     mesh: trimesh.Trimesh = mesh_with(corners - middle, np.array([[0, 1, 2], [0, 2, 3]]), looks)

@@ -28,6 +28,7 @@ from torch.nn.functional import interpolate
 
 from maquette.errors import InputError
 from maquette.flow.ddpm import add_noise, table_for
+from maquette.flow.guidance import guided_noise
 from maquette.flow.path import per_row
 
 
@@ -188,9 +189,7 @@ def _guided_noise(
         return prior.noise(x_t, step, context, gain)
     gains = None if gain is None else torch.cat([gain, torch.ones_like(gain)])
     contexts = torch.cat([context, prior.context([negative] * len(x_t))])
-    said = prior.noise(x_t.repeat(2, 1, 1, 1), step.repeat(2), contexts, gains)
-    conditional, unconditional = said.chunk(2)
-    return unconditional + guidance * (conditional - unconditional)
+    return guided_noise(lambda x, at: prior.noise(x, at, contexts, gains), x_t, step, guidance)
 
 
 def _resized(pictures: Tensor, size: int) -> Tensor:

@@ -15,6 +15,19 @@ def at_one_level(network: Callable[[Tensor, Tensor], Tensor]) -> Velocity:
     return lambda x, t: network(x, torch.full((len(x),), t, device=x.device, dtype=x.dtype))
 
 
+def guided_noise(
+    network: Callable[[Tensor, Tensor], Tensor],
+    x_t: Tensor,
+    steps: Tensor,
+    weight: float,
+) -> Tensor:
+    """What a network of pictures (B, c, S, S) and steps (B,) says, guided; it gets both in one
+    batch, those that are told the words first.
+    """
+    told, untold = network(x_t.repeat(2, 1, 1, 1), steps.repeat(2)).chunk(2)
+    return untold + weight * (told - untold)
+
+
 def guide(
     conditional: Velocity,
     unconditional: Velocity,

@@ -16,6 +16,11 @@ def bounding_box(points: Real[np.ndarray, "N D"]) -> Real[np.ndarray, "2 D"]:
     return np.stack([points.min(0), points.max(0)])
 
 
+def middle_of(box: Real[np.ndarray, " sides"]) -> Real[np.ndarray, " 2"]:
+    """The middle (x, y) of a box of a picture: x0, y0, x1, y1."""
+    return (box[:2] + box[2:]) / 2
+
+
 def longest_side(points: Real[np.ndarray, "N D"]) -> float:
     """The longest side of the box of points, or of the box (2, D) itself; N >= 1."""
     return float(np.ptp(points, axis=0).max())
@@ -38,12 +43,18 @@ def pixel_box(mask: Bool[np.ndarray, "H W"]) -> PixelBox:
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
+def shared_box(a: Real[np.ndarray, "2 D"], b: Real[np.ndarray, "2 D"]) -> Real[np.ndarray, "2 D"]:
+    """What two boxes have in common; its upper corner is below the lower one where that is
+    nothing.
+    """
+    return np.stack([np.maximum(a[0], b[0]), np.minimum(a[1], b[1])])
+
+
 def box_iou(a: Real[np.ndarray, "2 D"], b: Real[np.ndarray, "2 D"]) -> float:
     """Volume of the intersection over volume of the union of two boxes (2, 3); 0 for two empty
     boxes.
     """
-    low = np.maximum(a[0], b[0])
-    high = np.minimum(a[1], b[1])
+    low, high = shared_box(a, b)
     overlap = np.clip(high - low, 0.0, None).prod()
     volume, other = (np.diff(box, axis=0).prod() for box in (a, b))
     union = volume + other - overlap

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 
 from maquette.geometry.transforms import Points
+from maquette.geometry.vectors import row_of, squared_distance
 
 LEAF = 8  # most points in a leaf
 compiled = numba.njit(cache=True, nogil=True)  # a kernel, called from Python
@@ -173,34 +174,15 @@ def _boxes(ordered: np.ndarray, starts: np.ndarray, levels: int) -> np.ndarray:
 
 @inlined
 @no_type_check  # numba has types of its own
-def _box_distance(
-    boxes: np.ndarray,
-    node: int,
-    x: float,
-    y: float,
-    z: float,
-) -> float:
+def _box_distance(boxes: np.ndarray, node: int, point: tuple[float, float, float]) -> float:
     """Squared distance of a point to a node's box, 0 inside."""
-    dx = max(boxes[node, 0] - x, 0.0, x - boxes[node, 3])
-    dy = max(boxes[node, 1] - y, 0.0, y - boxes[node, 4])
-    dz = max(boxes[node, 2] - z, 0.0, z - boxes[node, 5])
-    return dx * dx + dy * dy + dz * dz
-
-
-@inlined
-@no_type_check  # numba has types of its own
-def _squared_distance(
-    points: np.ndarray,
-    i: int,
-    x: float,
-    y: float,
-    z: float,
-) -> float:
-    """Of point i to (x, y, z)."""
-    dx = points[i, 0] - x
-    dy = points[i, 1] - y
-    dz = points[i, 2] - z
-    return dx * dx + dy * dy + dz * dz
+    squared = 0.0
+    for axis in range(3):
+        low = boxes[node, axis]
+        high = boxes[node, 3 + axis]
+        beyond = max(low - point[axis], 0.0, point[axis] - high)
+        squared += beyond * beyond
+    return squared
 
 
 @inlined
@@ -212,9 +194,7 @@ def _nearest_leaf(
     bounds: np.ndarray,
     top: int,
     best: float,
-    x: float,
-    y: float,
-    z: float,
+    point: tuple[float, float, float],
 ) -> tuple[int, int]:
     """The nearest leaf below the node that was taken off the stack, -1 if none is nearer than
     ``best``, and the top of the stack, on which the farther children are now.
@@ -224,8 +204,8 @@ def _nearest_leaf(
     while node < leaves - 1 and bound < best:
         near = 2 * node + 1
         far = 2 * node + 2
-        near_bound = _box_distance(boxes, near, x, y, z)
-        far_bound = _box_distance(boxes, far, x, y, z)
+        near_bound = _box_distance(boxes, near, point)
+        far_bound = _box_distance(boxes, far, point)
         if far_bound < near_bound:
             near, far = far, near
             near_bound, far_bound = far_bound, near_bound
@@ -259,28 +239,26 @@ def _search(
     bounds = np.empty(STACK)
     answer = -1
     for q in range(len(queries)):
-        x = queries[q, 0]
-        y = queries[q, 1]
-        z = queries[q, 2]
+        query = row_of(queries, q)
         best = reach
         found = -1
         if answer >= 0:
-            d = _squared_distance(ordered, answer, x, y, z)
+            d = squared_distance(row_of(ordered, answer), query)
             if d < best:
                 best = d
                 found = answer
         top = 1
         nodes[0] = 0
-        bounds[0] = _box_distance(boxes, 0, x, y, z)
+        bounds[0] = _box_distance(boxes, 0, query)
         while top > 0:
             top -= 1
             if bounds[top] >= best:
                 continue
-            leaf, top = _nearest_leaf(boxes, leaves, nodes, bounds, top, best, x, y, z)
+            leaf, top = _nearest_leaf(boxes, leaves, nodes, bounds, top, best, query)
             if leaf < 0:
                 continue
             for i in range(starts[leaf], starts[leaf + 1]):
-                d = _squared_distance(ordered, i, x, y, z)
+                d = squared_distance(row_of(ordered, i), query)
                 if d < best:
                     best = d
                     found = i

@@ -15,7 +15,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
-from maquette.geometry.transforms import Matrix3, Points, Vector, rotation_y
+from maquette.geometry.transforms import Matrix3, Points, Vector, cos_and_sin, rotation_y
 
 # Corners of each side, in order round it.
 FACES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
@@ -225,8 +225,7 @@ def _shrunk(rotation: np.ndarray, corners: np.ndarray) -> np.ndarray:
         for axis in range(3):
             plane = rotation[:, [(axis + 1) % 3, (axis + 2) % 3]]
             angle = _rectangle_angle(corners @ plane)
-            c = np.cos(angle)
-            s = np.sin(angle)
+            c, s = cos_and_sin(angle)
             columns = [rotation[:, axis], plane @ [c, s], plane @ [-s, c]]
             rotation = np.roll(np.column_stack(columns), axis, axis=1)  # in the order x, y, z
         smaller = _extent(rotation, corners)
@@ -247,8 +246,7 @@ def _rectangle_angle(plan: np.ndarray) -> float:
         return float(np.arctan2(y, x)) if np.abs(spread).max() > 0 else 0.0
     x, y = (np.roll(rim, -1, axis=0) - rim).T
     angles = np.append(0.0, np.arctan2(y, x) % (np.pi / 2))
-    cos = np.cos(angles)
-    sin = np.sin(angles)
+    cos, sin = cos_and_sin(angles)
     along = np.stack([cos, sin], axis=1) @ rim.T
     across = np.stack([-sin, cos], axis=1) @ rim.T
     areas = np.ptp(along, axis=1) * np.ptp(across, axis=1)

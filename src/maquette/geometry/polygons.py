@@ -26,8 +26,20 @@ def doubled_normals(
     vertices: Real[np.ndarray, "V 3"], faces: Shaped[np.ndarray, "F 3"]
 ) -> Real[np.ndarray, "F 3"]:
     """Normals of triangles, each twice as long as its area. Faces: any whole numbers."""
-    a, b, c = vertices[faces].swapaxes(0, 1)
+    return normals_of(vertices[faces])
+
+
+def normals_of(corners: Real[np.ndarray, "F 3 3"]) -> Real[np.ndarray, "F 3"]:
+    """``doubled_normals`` of triangles by their corners."""
+    a, b, c = corners.swapaxes(0, 1)
     return np.cross(b - a, c - a)
+
+
+def doubled_areas(
+    vertices: Real[np.ndarray, "V 3"], faces: Shaped[np.ndarray, "F 3"]
+) -> Real[np.ndarray, " F"]:
+    """Areas of triangles, twice."""
+    return np.linalg.norm(doubled_normals(vertices, faces), axis=1)
 
 
 def fan_covers(corners: Float[np.ndarray, "M N 3"]) -> Bool[np.ndarray, " M"]:

@@ -33,6 +33,7 @@ from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
 from maquette.geometry.transforms import (
     Points,
     Transform,
+    determinant,
     rotation_y,
     scale_of,
     similarity,
@@ -420,7 +421,7 @@ def _is_sane(transform: np.ndarray, space: _Space) -> bool:
     """Whether a fit is finite, about rigid, and not far away."""
     if not np.isfinite(transform).all():
         return False
-    if abs(np.linalg.det(transform[:3, :3]) - 1.0) > 0.5:
+    if abs(determinant(transform) - 1.0) > 0.5:
         return False
     shift = transform_points(transform, space.pivot) - space.pivot
     return float(np.linalg.norm(shift)) <= 10.0 * space.unit

@@ -15,10 +15,18 @@ import numba
 import numpy as np
 from jaxtyping import Float
 
-from maquette.geometry.nearest import PointTree, build_tree, inlined, nearest
+from maquette.geometry.nearest import PointTree, build_tree, nearest
 from maquette.geometry.oriented_boxes import smallest_box
 from maquette.geometry.registration import occupied_cells, thin, umeyama
-from maquette.geometry.transforms import Points, Transform, rotation_y, similarity, transform_points
+from maquette.geometry.transforms import (
+    Points,
+    Transform,
+    cos_and_sin,
+    rotation_y,
+    similarity,
+    transform_points,
+)
+from maquette.geometry.vectors import plus_scaled, row_of, squared_distance
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
 LEAST_SCALE = 0.05
@@ -85,21 +93,6 @@ def filter_registration(
     return transform
 
 
-@inlined
-@no_type_check  # numba has types of its own
-def _squared_distance(
-    points: np.ndarray,
-    i: int,
-    others: np.ndarray,
-    k: int,
-) -> float:
-    """Between point i and point k of the others."""
-    dx = points[i, 0] - others[k, 0]
-    dy = points[i, 1] - others[k, 1]
-    dz = points[i, 2] - others[k, 2]
-    return dx * dx + dy * dy + dz * dz
-
-
 @numba.njit(
     cache=True,
     nogil=True,
@@ -124,13 +117,12 @@ def _weighted_means(
     last = len(table) - 2
     for i in range(len(points)):
         least = np.inf
+        point = row_of(points, i)
         for k in range(len(centres)):
-            squared[k] = _squared_distance(points, i, centres, k)
+            squared[k] = squared_distance(point, row_of(centres, k))
             least = min(least, squared[k])
         total = 0.0
-        x = 0.0
-        y = 0.0
-        z = 0.0
+        summed = (0.0, 0.0, 0.0)
         for k in range(len(centres)):
             place = (squared[k] - least) * (EXPONENT_STEPS / spread)
             cell = int(place)
@@ -140,12 +132,9 @@ def _weighted_means(
             share = table[cell] * (1.0 - rest) + table[cell + 1] * rest
             weight = masses[k] * share
             total += weight
-            x += weight * centres[k, 0]
-            y += weight * centres[k, 1]
-            z += weight * centres[k, 2]
-        means[i, 0] = x / total
-        means[i, 1] = y / total
-        means[i, 2] = z / total
+            summed = plus_scaled(summed, weight, row_of(centres, k))
+        for axis in range(3):
+            means[i, axis] = summed[axis] / total
     return means
 
 
@@ -272,8 +261,7 @@ def _axis_turn(axis: int, angle: float, derivative: bool) -> np.ndarray:
     i = (axis + 1) % 3
     j = (axis + 2) % 3
     turn = np.zeros((3, 3)) if derivative else np.eye(3)
-    cos = np.cos(angle)
-    sin = np.sin(angle)
+    cos, sin = cos_and_sin(angle)
     c, s = (-sin, cos) if derivative else (cos, sin)
     turn[i, i] = turn[j, j] = c
     turn[i, j] = -s

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from maquette.geometry.boxes import longest_side
-from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.polygons import doubled_areas
 from maquette.geometry.transforms import VerticesAndFaces
 
 LONG = 0.08  # of the longest side, for an edge
@@ -22,7 +22,7 @@ SCATTER, PRIME = 7919, 10_007
 def flat_share(vertices: np.ndarray, faces: np.ndarray) -> float:
     """Of a surface's area, that of faces with a long edge."""
     corners = vertices[faces]
-    areas = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
+    areas = doubled_areas(vertices, faces)
     is_long = np.ptp(corners, axis=1).max(1) > LONG * longest_side(vertices)
     return float(areas[is_long].sum() / areas.sum())
 

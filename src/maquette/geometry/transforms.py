@@ -5,9 +5,11 @@ geometry.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Real
+from numpy.random import Generator
 
 VerticesAndFaces = tuple[np.ndarray, np.ndarray]
 Points = Float[np.ndarray, "N 3"]
@@ -38,18 +40,32 @@ def unit_vectors(
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), least)
 
 
+def any_angle(rng: Generator) -> float:
+    """A random turn from 0 to 2 pi."""
+    return rng.uniform(0, 2 * np.pi)
+
+
+def cos_and_sin(angle: Any) -> tuple[Any, Any]:
+    """Of an angle, or of an array of them."""
+    return np.cos(angle), np.sin(angle)
+
+
 def rotation_y(angle: float) -> Matrix3:
     """Right-handed rotation about +Y by ``angle`` radians."""
-    c = np.cos(angle)
-    s = np.sin(angle)
+    c, s = cos_and_sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
 def rotation_x(angle: float) -> Matrix3:
     """Right-handed rotation about +X by ``angle`` radians."""
-    c = np.cos(angle)
-    s = np.sin(angle)
+    c, s = cos_and_sin(angle)
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+
+
+def rotation_z(angle: float) -> Matrix3:
+    """Right-handed rotation about +Z by ``angle`` radians."""
+    c, s = cos_and_sin(angle)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
 def transform_points(
@@ -59,8 +75,18 @@ def transform_points(
     return points @ a_from_b[:3, :3].T + a_from_b[:3, 3]
 
 
+def from_upright(points: Real[np.ndarray, "N 3"]) -> Real[np.ndarray, " N"]:
+    """Distances of points from the vertical axis through the origin."""
+    return np.hypot(points[:, 0], points[:, 2])
+
+
+def determinant(a_from_b: Transform) -> float:
+    """Of the linear part: how many times larger volumes become, below 0 for a reflection."""
+    return float(np.linalg.det(a_from_b[:3, :3]))
+
+
 def scale_of(a_from_b: Transform) -> float:
     """The isotropic scale of a similarity: the cube root of its determinant. Negative for a
     reflection.
     """
-    return float(np.cbrt(np.linalg.det(a_from_b[:3, :3])))
+    return float(np.cbrt(determinant(a_from_b)))

@@ -18,6 +18,8 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from maquette.errors import InputError
 from maquette.geometry.nearest import STACK, build_tree, compiled, inlined
+from maquette.geometry.polygons import normals_of
+from maquette.geometry.vectors import cross, dot, minus, row_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +67,7 @@ def inside(tree: TriangleTree, points: Float[np.ndarray, "M 3"]) -> Bool[np.ndar
 
 def _area_vectors(triangles: np.ndarray) -> np.ndarray:
     """(F, 3) normals of triangles (F, 3, 3), as long as their areas."""
-    first, second, third = triangles.swapaxes(0, 1)
-    return 0.5 * np.cross(second - first, third - first)
+    return 0.5 * normals_of(triangles)
 
 
 def _dipoles(
@@ -94,49 +95,19 @@ def _dipoles(
 
 @inlined
 @no_type_check  # numba has types of its own
-def _dot(
-    ax: float,
-    ay: float,
-    az: float,
-    bx: float,
-    by: float,
-    bz: float,
-) -> float:
-    """Of two vectors, as numbers: arrays of three would be made anew in every step."""
-    return ax * bx + ay * by + az * bz
-
-
-@inlined
-@no_type_check  # numba has types of its own
-def _solid_angle(
-    triangle: np.ndarray,
-    x: float,
-    y: float,
-    z: float,
-) -> float:
+def _solid_angle(triangle: np.ndarray, point: tuple[float, float, float]) -> float:
     """Signed solid angle of a triangle seen from a point, over 4 pi (van Oosterom and Strackee
     1983).
     """
-    ax = triangle[0, 0] - x
-    ay = triangle[0, 1] - y
-    az = triangle[0, 2] - z
-    bx = triangle[1, 0] - x
-    by = triangle[1, 1] - y
-    bz = triangle[1, 2] - z
-    cx = triangle[2, 0] - x
-    cy = triangle[2, 1] - y
-    cz = triangle[2, 2] - z
-    la = np.sqrt(_dot(ax, ay, az, ax, ay, az))
-    lb = np.sqrt(_dot(bx, by, bz, bx, by, bz))
-    lc = np.sqrt(_dot(cx, cy, cz, cx, cy, cz))
-    nx = by * cz - bz * cy
-    ny = bz * cx - bx * cz
-    nz = bx * cy - by * cx
-    volume = _dot(ax, ay, az, nx, ny, nz)
-    ab = _dot(ax, ay, az, bx, by, bz)
-    bc = _dot(bx, by, bz, cx, cy, cz)
-    ca = _dot(cx, cy, cz, ax, ay, az)
-    across = la * lb * lc + ab * lc + bc * la + ca * lb
+    a = minus(row_of(triangle, 0), point)
+    b = minus(row_of(triangle, 1), point)
+    c = minus(row_of(triangle, 2), point)
+    length_a = np.sqrt(dot(a, a))
+    length_b = np.sqrt(dot(b, b))
+    length_c = np.sqrt(dot(c, c))
+    volume = dot(a, cross(b, c))
+    across = length_a * length_b * length_c + dot(a, b) * length_c
+    across = across + dot(b, c) * length_a + dot(c, a) * length_b
     return np.arctan2(volume, across) / (2.0 * np.pi)
 
 
@@ -156,26 +127,21 @@ def _winding(
     numbers = np.zeros(len(points))
     nodes = np.empty(STACK, np.int64)
     for q in range(len(points)):
-        x = points[q, 0]
-        y = points[q, 1]
-        z = points[q, 2]
+        point = row_of(points, q)
         top = 1
         total = 0.0
         nodes[0] = 0
         while top > 0:
             top -= 1
             node = nodes[top]
-            dx = centres[node, 0] - x
-            dy = centres[node, 1] - y
-            dz = centres[node, 2] - z
-            squared = dx * dx + dy * dy + dz * dz
+            way = minus(row_of(centres, node), point)
+            squared = dot(way, way)
             if squared > (accuracy * radii[node]) ** 2:
-                dipole = dipoles[node]
-                flux = dipole[0] * dx + dipole[1] * dy + dipole[2] * dz
+                flux = dot(row_of(dipoles, node), way)
                 total += flux / (4.0 * np.pi * squared * np.sqrt(squared))
             elif node >= leaves - 1:
                 for i in range(starts[node - leaves + 1], starts[node - leaves + 2]):
-                    total += _solid_angle(triangles[i], x, y, z)
+                    total += _solid_angle(triangles[i], point)
             else:
                 nodes[top] = 2 * node + 1
                 nodes[top + 1] = 2 * node + 2

@@ -167,7 +167,7 @@ def _of_mapping(fields: CameraDocument, name: str, photo: str) -> StoredCamera:
     if "fov_x" in fields and "fov_y" in fields:
         return _of_angles(fields, name)
     size = _size(fields, name)
-    matrix = next((fields[key] for key in MATRICES if key in fields), None)
+    matrix = _first(fields, MATRICES)
     if isinstance(matrix, Mapping):  # {data: [...]} of ROS, or names once more
         if "data" not in matrix:
             return _of_mapping({**fields, **matrix}, name, photo)
@@ -181,6 +181,11 @@ def _of_mapping(fields: CameraDocument, name: str, photo: str) -> StoredCamera:
     return _checked(_named_matrix(fields, name, size), name, size, shift)
 
 
+def _first(fields: CameraDocument, keys: tuple[str, ...]) -> Any:
+    """What stands under the first of these names that is there; None without any."""
+    return next((fields[key] for key in keys if key in fields), None)
+
+
 def _of_angles(fields: CameraDocument, name: str) -> StoredCamera:
     """MoGe's fov.json: the angles of a centred camera in degrees."""
     with contained(f"{name}: its angles are no numbers", REMEDY):
@@ -192,10 +197,7 @@ def _of_angles(fields: CameraDocument, name: str) -> StoredCamera:
 
 
 def _named_matrix(fields: CameraDocument, name: str, size: tuple[int, int] | None) -> np.ndarray:
-    found = {
-        short: next((fields[key] for key in keys if key in fields), None)
-        for short, keys in NAMES.items()
-    }
+    found = {short: _first(fields, keys) for short, keys in NAMES.items()}
     with contained(f"{name}: its camera holds no numbers", REMEDY):
         if found["fx"] is None and "camera_angle_x" in fields and size is not None:
             found["fx"] = 0.5 * size[0] / np.tan(0.5 * float(fields["camera_angle_x"]))
@@ -223,7 +225,7 @@ def _frame_of(fields: CameraDocument, photo: str) -> CameraDocument:
 
 
 def _size(fields: CameraDocument, name: str) -> tuple[int, int] | None:
-    found = [next((fields[k] for k in keys if k in fields), None) for keys in (WIDTHS, HEIGHTS)]
+    found = [_first(fields, keys) for keys in (WIDTHS, HEIGHTS)]
     if None in found:
         return None
     with contained(f"{name}: its width and height are no numbers", REMEDY):

@@ -14,7 +14,16 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from maquette.photos.pixels import connected_parts, reduced, resize_mask, working_size
+from maquette.photos.pixels import (
+    connected_parts,
+    disc,
+    grown,
+    large_parts,
+    reduced,
+    resize_mask,
+    square,
+    working_size,
+)
 
 COARSE_SIDE = 320  # pixels; GrabCut takes well under a second
 FINE_SIDE = 1000  # pixels; beyond, the outline is enlarged
@@ -35,14 +44,18 @@ def grabcut(
     return _main_parts(mask, keep)
 
 
+def undecided(mask: np.ndarray) -> np.ndarray:
+    """The state (H, W) uint8 in which a mask is a guess."""
+    return np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+
+
 def _refined(image: np.ndarray, state: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Decide a band along the outline of a coarse mask once more, at a finer scale."""
-    kernel = _disc(max(3, round(2.5 * max(state.shape) / COARSE_SIDE)))
+    kernel = disc(max(3, round(2.5 * max(state.shape) / COARSE_SIDE)))
     binary = mask.astype(np.uint8)
-    outside = cv2.dilate(binary, kernel) == 0
     inside = cv2.erode(binary, kernel, borderType=cv2.BORDER_REPLICATE) == 1
-    refined = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    refined[outside | (state == cv2.GC_BGD)] = cv2.GC_BGD
+    refined = undecided(mask)
+    refined[~grown(mask, kernel) | (state == cv2.GC_BGD)] = cv2.GC_BGD
     refined[inside | (state == cv2.GC_FGD)] = cv2.GC_FGD
     fine = _iterated(image, refined, FINE_SIDE, iterations=1).astype(np.float32)
     return cv2.resize(fine, state.shape[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
@@ -58,11 +71,10 @@ def held_to_edges(
     edges near it; the pixels ``yes`` and ``no`` (H, W) bool are certain.
     """
     reach = max(3, round(REACH * np.sqrt(mask.sum())))
-    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    binary = mask.astype(np.uint8)
-    state = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    state[cv2.dilate(binary, kernel) == 0] = cv2.GC_BGD
-    state[cv2.erode(binary, kernel) > 0] = cv2.GC_FGD
+    kernel = square(reach)
+    state = undecided(mask)
+    state[~grown(mask, kernel)] = cv2.GC_BGD
+    state[cv2.erode(mask.astype(np.uint8), kernel) > 0] = cv2.GC_FGD
     state[yes] = cv2.GC_FGD
     state[no] = cv2.GC_BGD
     return _iterated(image, state, max(mask.shape), iterations=1)
@@ -93,18 +105,14 @@ def _main_parts(mask: np.ndarray, keep: Sequence[tuple[float, float]]) -> np.nda
     """Smooth the outline, keep the largest part, those of comparable size and those under a click,
     and close small holes.
     """
-    kernel = _disc(max(1, round(max(mask.shape) / 500)))
+    kernel = disc(max(1, round(max(mask.shape) / 500)))
     smooth = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel).astype(bool)
     number, areas = connected_parts(smooth if smooth.any() else mask)
     if len(areas) == 1:
         return mask
     clicked = {number[int(y), int(x)] for x, y in keep} - {0}
-    large = 1 + np.flatnonzero(areas[1:] >= LEAST_PART * areas[1:].max())
+    large = large_parts(areas, LEAST_PART)
     parts = np.isin(number, list(clicked) or large)
     number, areas = connected_parts(ndimage.binary_fill_holes(parts) & ~parts, connectivity=4)
     small = 1 + np.flatnonzero(areas[1:] < SMALL_HOLE * parts.sum())
     return parts | np.isin(number, small)
-
-
-def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

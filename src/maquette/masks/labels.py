@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from maquette.errors import InputError
-from maquette.photos.pixels import Size, nearest_inside
+from maquette.photos.pixels import Size, nearest_inside, square
 from maquette.types import InstanceMask, JsonObject
 
 Masks = tuple[InstanceMask, ...]
@@ -222,7 +222,7 @@ def hex_color(color: Iterable[int]) -> str:
 
 def _interior(rgb: np.ndarray) -> np.ndarray:
     """Mark the pixels (H, W) bool whose 3 x 3 neighbourhood has one colour exactly."""
-    kernel = np.ones((3, 3), np.uint8)
+    kernel = square(1)
     same = cv2.erode(rgb, kernel) == cv2.dilate(rgb, kernel)
     return same.reshape(*rgb.shape[:2], -1).all(-1)
 
@@ -283,7 +283,7 @@ def _scattered(index: np.ndarray, stray: np.ndarray) -> bool:
     """Tell whether most stray pixels touch one of another stray colour, as along anti-aliased
     edges; tiny objects stand alone.
     """
-    kernel = np.ones((3, 3), np.uint8)
+    kernel = square(1)
     highest = cv2.dilate(np.where(stray, index, -1).astype(np.float32), kernel)
     lowest = cv2.erode(np.where(stray, index, 1 << 24).astype(np.float32), kernel)
     return bool((highest != lowest)[stray].mean() > 0.5)

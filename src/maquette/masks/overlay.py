@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from maquette.geometry.boxes import pixel_box
+from maquette.photos.pixels import disc
 from maquette.types import InstanceMask
 
 Rgb = tuple[int, int, int]
@@ -62,7 +63,7 @@ def _draw_outline(drawn: np.ndarray, instance: InstanceMask, width: int) -> None
     x0, y0, x1, y1 = pixel_box(instance.mask)
     window = drawn[y0:y1, x0:x1]
     inside = instance.mask[y0:y1, x0:x1]
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
+    kernel = disc(width)
     core = cv2.erode(inside.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     rim = inside & (core == 0)
     window[rim] = _mixed(window[rim], instance_color(instance.label), 0.9)

@@ -15,6 +15,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
+from maquette.photos.pixels import square
+
 STEP = 0.3  # Lab units: what a pixel costs without any edge
 STRONG_EDGE = 12.0  # Lab units per pixel; stronger edges do not count more
 LEVELS = 32
@@ -74,7 +76,7 @@ def _edge_strength(image: np.ndarray) -> np.ndarray:
 
 def _outline_score(region: np.ndarray, edges: np.ndarray) -> float:
     binary = region.astype(np.uint8)
-    kernel = np.ones((3, 3), np.uint8)
+    kernel = square(1)
     rim = cv2.dilate(binary, kernel) > cv2.erode(binary, kernel)
     if not rim.any():
         return 0.0

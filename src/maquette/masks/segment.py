@@ -12,14 +12,16 @@ import numpy as np
 from maquette.errors import InputError
 from maquette.geometry.boxes import PixelBox, pixel_box
 from maquette.masks.background import foreground_of_plain_background
-from maquette.masks.grabcut import grabcut
+from maquette.masks.grabcut import grabcut, undecided
 from maquette.masks.propose import Click, Clicks, MaskProposer, Prompts, answers
 from maquette.masks.regions import clicked_region
 from maquette.photos.pixels import (
     Size,
     connected_parts,
+    grown,
     reduced,
     resize_mask,
+    square,
     working_size,
 )
 from maquette.types import InstanceMask
@@ -100,15 +102,18 @@ def _cut_out(
     return found
 
 
+def _by_sign(clicks: Clicks) -> list[list[Click]]:
+    """Those on the object, and those beside it."""
+    return [[click for click in clicks if click.positive == sign] for sign in (True, False)]
+
+
 def _clicked(image: np.ndarray, clicks: Clicks) -> np.ndarray:
     """Cut out the object (H, W) bool of clicks."""
-    own = [c for c in clicks if c.positive]
-    negative = [c for c in clicks if not c.positive]
+    own, negative = _by_sign(clicks)
     region = _region_of(image, own, negative)
     reach = max(2, round(REACH * np.sqrt(region.sum())))
-    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    state = np.where(region, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    state[cv2.dilate(region.astype(np.uint8), kernel) == 0] = cv2.GC_BGD
+    state = undecided(region)
+    state[~grown(region, square(reach))] = cv2.GC_BGD
     state[_dots(own, state.shape)] = cv2.GC_FGD
     state[_dots(negative, state.shape)] = cv2.GC_BGD
     return _cut_out(image, state, pixel_box(state != cv2.GC_BGD), own)
@@ -120,13 +125,12 @@ def refine_with_clicks(image: np.ndarray, mask: np.ndarray, clicks: Clicks) -> n
 
     Only the connected pieces that a click stands on change, so an object never jumps elsewhere.
     """
-    positive = [c for c in clicks if c.positive]
-    negative = [c for c in clicks if not c.positive]
+    positive, negative = _by_sign(clicks)
     added = _region_of(image, positive, negative)
     removed = _region_of(image, negative, positive)
     pluses = _dots(positive, mask.shape)
     minuses = _dots(negative, mask.shape)
-    state = np.where(mask | added, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    state = undecided(mask | added)
     state[removed & mask] = cv2.GC_PR_BGD
     state[pluses] = cv2.GC_FGD
     state[minuses] = cv2.GC_BGD

@@ -13,6 +13,7 @@ import trimesh
 from skimage.measure import marching_cubes
 from torch import Tensor
 
+from maquette.document.appearance import opaque
 from maquette.models.midi3d import decode_field
 from maquette.models.vecset_vae import VecSetVAE
 from maquette.stages.decode import drop_specks
@@ -26,10 +27,8 @@ def coloured_mesh(
     """A mesh from vertices (V, 3), faces (F, 3) and sRGB colours (V, 3) in [0, 1]; grey without
     colours.
     """
-    rgba = np.full((len(vertices), 4), 255, np.uint8)
-    rgba[:, :3] = 128
-    if colours is not None:
-        rgba[:, :3] = np.clip(255.0 * colours + 0.5, 0, 255)
+    grey = np.full((len(vertices), 3), 128)
+    rgba = opaque(grey if colours is None else np.clip(255.0 * colours + 0.5, 0, 255))
     placed = np.asarray(vertices, np.float64)
     return trimesh.Trimesh(placed, faces, vertex_colors=rgba, process=False)
 

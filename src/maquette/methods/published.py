@@ -38,7 +38,7 @@ from maquette.models.conditioning import letterboxed_camera
 from maquette.render.assemble import assemble
 from maquette.render.rasterize import rasterize
 from maquette.stages.colour import project_colours
-from maquette.stages.frame import BACKGROUND_DEPTH
+from maquette.stages.frame import with_background
 from maquette.stages.perceive import Perception
 from maquette.stages.viewpoint import normalising, place_alone, placed, scene_frame
 from maquette.types import Camera, Failure, Instance, SceneInput, StrPath
@@ -184,9 +184,8 @@ def painted(instances: Sequence[Instance], perception: Perception) -> list[Insta
     """
     whole = assemble(instances)
     camera = letterboxed_camera(perception.camera, perception.picture)
-    depth = rasterize(whole.vertices, whole.faces, camera).depth
-    depth = np.where(np.isfinite(depth), depth, BACKGROUND_DEPTH).astype(np.float32)
-    seen = replace(perception, depth=depth)
+    drawn = rasterize(whole.vertices, whole.faces, camera)
+    seen = replace(perception, depth=with_background(drawn.depth))
     masks = {mask.label: mask.mask for mask in perception.given.masks}
     done = []
     for instance in instances:

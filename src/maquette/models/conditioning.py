@@ -34,6 +34,18 @@ class Picture:
     scale: float  # square pixels per photo pixel
     offset: tuple[float, float]  # of the photo's left upper corner in the square, x and y
 
+    @property
+    def from_photo(self) -> np.ndarray:
+        """(3, 3) maps pixels of the photo to those of the square."""
+        matrix = np.diag([self.scale, self.scale, 1.0])
+        matrix[:2, 2] = self.offset
+        return matrix
+
+
+def nearest_pixels(places: np.ndarray, count: int) -> np.ndarray:
+    """Which of ``count`` pixels in a line each place is in; the nearest one outside of them."""
+    return np.clip(places.astype(int), 0, count - 1)
+
 
 def letterbox(image: np.ndarray, labels: np.ndarray, size: int) -> Picture:
     """Fit a photo (H, W, 3) uint8 and its label map (H, W) into a size x size square, centred,
@@ -46,8 +58,8 @@ def letterbox(image: np.ndarray, labels: np.ndarray, size: int) -> Picture:
     x = (centres - offset[0]) / scale
     y = (centres - offset[1]) / scale
     inside = _within(y, height)[:, None] & _within(x, width)[None, :]
-    rows = np.clip(y.astype(int), 0, height - 1)
-    columns = np.clip(x.astype(int), 0, width - 1)
+    rows = nearest_pixels(y, height)
+    columns = nearest_pixels(x, width)
     sampled = np.where(inside, labels[np.ix_(rows, columns)], 0).astype(np.int32)
     square = _fitted(image, scale, offset, size)
     return Picture(signed(square) * inside[..., None], sampled, inside, scale, offset)
@@ -269,7 +281,5 @@ def with_focal(
 
 def letterboxed_camera(camera: Camera, picture: Picture) -> Camera:
     """The camera of the square picture of a photo seen by ``camera``."""
-    fit = np.diag([picture.scale, picture.scale, 1.0])
-    fit[:2, 2] = picture.offset
     size = picture.labels.shape[0]
-    return Camera(fit @ camera.intrinsics, camera.world_from_camera, size, size)
+    return Camera(picture.from_photo @ camera.intrinsics, camera.world_from_camera, size, size)

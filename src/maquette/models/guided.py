@@ -87,6 +87,12 @@ class Kept(Generic[Contexts, Modulations]):
         return self._modulations[t]
 
 
+def in_one_batch(network: Velocity, parts: Parts) -> Velocity:
+    """Velocities (parts, N, ...) of x_t (N, ...) from a network that sees the rows of all parts."""
+    count = len(parts)
+    return lambda x, t: network(torch.cat([x] * count), t).unflatten(0, (count, -1))
+
+
 def structure_pass(
     network: StructureFlow,
     context: Tensor,
@@ -105,9 +111,7 @@ def structure_pass(
 
     kept = Kept(contexts, network.modulations, context.device, savings.cache)
 
-    def velocity(x: Tensor, t: float) -> Tensor:
-        rows = torch.cat([x] * len(parts))
-        out = network.velocity(rows, kept.modulations(t), kept.contexts(), plans)
-        return out.unflatten(0, (len(parts), -1))
+    def velocity(rows: Tensor, t: float) -> Tensor:
+        return network.velocity(rows, kept.modulations(t), kept.contexts(), plans)
 
-    return velocity
+    return in_one_batch(velocity, parts)

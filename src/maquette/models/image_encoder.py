@@ -22,6 +22,7 @@ from maquette.models.backbone import Backbone
 from maquette.models.layout import LayoutHead, lift_points
 from maquette.models.relief import Windows, centred, coarse_relief
 from maquette.nn.blocks import ResBlock2d, TransformerBlock, to_grid, to_tokens
+from maquette.nn.embeddings import learned_positions
 from maquette.nn.layers import repeated, zero_init
 
 
@@ -55,7 +56,7 @@ class PictureEncoder(nn.Module):
             layers += [nn.GroupNorm(8, width), nn.SiLU()]
             before = width
         self.stem = nn.Sequential(*layers)
-        self.pos_emb = nn.Parameter(0.02 * torch.randn(1, config.tokens, config.width))
+        self.pos_emb = learned_positions(1, config.tokens, config.width)
         self.blocks = repeated(config.blocks, TransformerBlock, config.width, config.heads)
         self.norm = nn.LayerNorm(config.width)
 
@@ -156,7 +157,7 @@ class GeometryNet(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
         self.encode = nn.ModuleList(ResBlock2d(width, width) for width in w)
         self.deeper = nn.ModuleList(map(_residual_blocks, w, config.deeper))
-        self.pos_emb = nn.Parameter(0.02 * torch.randn(1, config.tokens, coarse))
+        self.pos_emb = learned_positions(1, config.tokens, coarse)
         self.blocks = repeated(config.blocks, TransformerBlock, coarse, config.heads)
         self.camera = _camera_head(2 * coarse)
         self.decode = nn.ModuleList(ResBlock2d(a + b, a) for a, b in pairs)

@@ -24,7 +24,14 @@ from maquette.flow.sample import StepCallback, euler
 from maquette.flow.schedule import shifted_schedule
 from maquette.framing.crops import Framing, frame, whiten
 from maquette.geometry.octree import Grid, GridField, evaluate_dense, evaluate_octree
-from maquette.models.guided import Kept, Parts, for_parts, guided_velocity, with_constants
+from maquette.models.guided import (
+    Kept,
+    Parts,
+    for_parts,
+    guided_velocity,
+    in_one_batch,
+    with_constants,
+)
 from maquette.models.savings import ALL, Savings
 from maquette.models.vecset_flow import VecSetFlow
 from maquette.models.vecset_vae import VecSetVAE, field_in_chunks
@@ -131,12 +138,11 @@ def _pass(
 
     kept = Kept(contexts, flow.time_proj, condition.tokens.device, savings.cache)
 
-    def velocity(x: Tensor, t: float) -> Tensor:
-        rows = torch.cat([x] * len(parts))
+    def velocity(rows: Tensor, t: float) -> Tensor:
         out = flow.velocity(rows, kept.modulations(t), kept.contexts(), groups)
-        return out.to(x.dtype).unflatten(0, (len(parts), -1))
+        return out.to(rows.dtype)
 
-    return velocity
+    return in_one_batch(velocity, parts)
 
 
 @torch.no_grad()

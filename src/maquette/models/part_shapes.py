@@ -27,6 +27,7 @@ from maquette.nn.blocks import (
     to_grid,
     to_tokens,
 )
+from maquette.nn.embeddings import learned_positions
 from maquette.nn.layers import Layers, repeated, zero_init
 
 # longest side of an object in the cube in which its parts are described, centred, in its own axes
@@ -65,7 +66,7 @@ class PartShapes(nn.Module):
         folded = c.patch**3
         part = PART_NUMBERS + c.intrinsic
         self.read = nn.Linear(c.channels * folded, c.width)
-        self.read_position = nn.Parameter(0.02 * torch.randn(1, count, c.width))
+        self.read_position = learned_positions(1, count, c.width)
         self.queries = nn.Parameter(0.5 * torch.randn(1, c.parts, c.width))
         self.encoder = _transformer(c)
         self.encoder_norm = nn.LayerNorm(c.width)
@@ -77,7 +78,7 @@ class PartShapes(nn.Module):
         self.pair_cell = nn.Linear(10, c.pair_width)
         self.pair_logit = nn.Linear(c.pair_width, 1)
         self.merge = nn.Linear(c.pair_width * folded, c.width)
-        self.write_position = nn.Parameter(0.02 * torch.randn(1, count, c.width))
+        self.write_position = learned_positions(1, count, c.width)
         self.decoder = _transformer(c)
         self.decoder_norm = nn.LayerNorm(c.width)
         self.write = nn.Linear(c.width, c.channels * folded)

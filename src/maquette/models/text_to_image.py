@@ -24,11 +24,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maquette.flow.ddpm import LinearSchedule, ddim, noise_from_velocity, table_for
+from maquette.flow.guidance import guided_noise
 from maquette.flow.sample import seeded_noise
 from maquette.models.words import MARKER, PADDING, Vocabulary, tokenise
 from maquette.nn.attention import CrossProjections, SelfAttention, merge_heads
 from maquette.nn.blocks import FeedForward, LayerNorm, TransformerBlock, to_grid, to_tokens
-from maquette.nn.embeddings import TimestepEmbedder
+from maquette.nn.embeddings import TimestepEmbedder, learned_positions
 from maquette.nn.layers import repeated, zero_init
 
 
@@ -93,7 +94,7 @@ class WordEncoder(nn.Module):
         super().__init__()
         width = config.word_width
         self.embedding = nn.Embedding(count, width)
-        self.position = nn.Parameter(0.02 * torch.randn(config.length, width))
+        self.position = learned_positions(config.length, width)
         self.blocks = repeated(config.word_blocks, TransformerBlock, width, config.word_heads, 2.0)
         self.norm = LayerNorm(width)
         nn.init.normal_(self.embedding.weight, std=0.3)
@@ -206,7 +207,7 @@ class TextToImage(nn.Module):
         self.to_coarse = nn.Conv2d(middle, coarse, 2, stride=2)
         self.down_words = _WordLayer(middle, word, heads)
         self.up_words = _WordLayer(middle, word, heads)
-        self.position = nn.Parameter(0.02 * torch.randn((config.size // 8) ** 2, coarse))
+        self.position = learned_positions((config.size // 8) ** 2, coarse)
         self.middle = repeated(config.blocks, _MiddleBlock, coarse, word, heads, time)
         self.from_coarse = nn.Conv2d(coarse, middle, 1)
         self.from_middle = nn.Conv2d(middle, fine, 1)
@@ -291,20 +292,11 @@ class TextToImage(nn.Module):
         step: Tensor,
         context: Tensor,
         gain: Tensor | None = None,
+        masked: Tensor | None = None,
     ) -> Tensor:
         """The noise (B, 3, S, S) in ``x_t`` at ``step`` (B,) int64; ``gain`` (B, L) multiplies the
-        map of each word (ImagePrior).
+        map of each word (ImagePrior), ``masked`` as in ``velocity``.
         """
-        return self._noise(x_t, step, context, gain, None)
-
-    def _noise(
-        self,
-        x_t: Tensor,
-        step: Tensor,
-        context: Tensor,
-        gain: Tensor | None,
-        masked: Tensor | None,
-    ) -> Tensor:
         velocity = self.velocity(x_t, step, context, gain, masked)
         signal = table_for(x_t, self.schedule.signal())[step.to(x_t.device)]
         return noise_from_velocity(x_t, velocity.to(x_t.dtype), signal)
@@ -352,13 +344,11 @@ class TextToImage(nn.Module):
         guidance: float,
     ) -> Tensor:
         context = self.context([*prompts, *[""] * len(prompts)])
-        twice = masked.repeat(2, 1, 1, 1)
+        noise = partial(self.noise, context=context, masked=masked.repeat(2, 1, 1, 1))
 
         def predict(x: Tensor, step: int) -> Tensor:
-            steps_B = torch.full((len(twice),), step, device=x.device)
-            eps = self._noise(x.repeat(2, 1, 1, 1), steps_B, context, None, twice)
-            told, untold = eps.chunk(2)
-            return untold + guidance * (told - untold)
+            steps_B = torch.full((len(x),), step, device=x.device)
+            return guided_noise(noise, x, steps_B, guidance)
 
         start = seeded_noise((3, self.size, self.size), seeds).to(masked.device)
         return ddim(predict, start, self.schedule, steps, bound=1.0)

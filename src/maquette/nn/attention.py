@@ -234,8 +234,12 @@ class SharedRMSNorm(nn.RMSNorm):
         return F.rms_norm(x_BLHD, self.normalized_shape, self.weight.to(x_BLHD.dtype), self.eps)
 
 
+def _head_norms(kind: QKNorm | None, heads: int, width: int) -> tuple[nn.Module, nn.Module]:
+    """The normalisations of queries and of keys of a kind."""
+    return _head_norm(kind, heads, width // heads), _head_norm(kind, heads, width // heads)
+
+
 def _head_norm(kind: QKNorm | None, heads: int, head_width: int) -> nn.Module:
-    """The normalisation of queries and keys of a kind."""
     if kind is None:
         return nn.Identity()
     return MultiHeadRMSNorm(heads, head_width) if kind == "head" else SharedRMSNorm(head_width)
@@ -256,8 +260,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.to_qkv = nn.Linear(width, 3 * width, bias=bias)
-        self.q_rms_norm = _head_norm(qk_norm, heads, width // heads)
-        self.k_rms_norm = _head_norm(qk_norm, heads, width // heads)
+        self.q_rms_norm, self.k_rms_norm = _head_norms(qk_norm, heads, width)
         self.to_out = nn.Linear(width, width)
         # Set by networks that gate the keys of other sequences.
         self.external: ExternalKeys | None = None
@@ -305,8 +308,7 @@ class CrossProjections(nn.Module):
         self.heads = heads
         self.to_q = nn.Linear(width, width, bias=bias)
         self.to_kv = nn.Linear(context_width, 2 * width, bias=bias)
-        self.q_rms_norm = _head_norm(qk_norm, heads, width // heads)
-        self.k_rms_norm = _head_norm(qk_norm, heads, width // heads)
+        self.q_rms_norm, self.k_rms_norm = _head_norms(qk_norm, heads, width)
         self.to_out = nn.Linear(width, width)
 
     def query(self, x_BLC: Tokens) -> Heads:

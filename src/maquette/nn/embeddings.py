@@ -14,6 +14,11 @@ from maquette.nn.devices import sent
 from maquette.nn.layers import matrix_dtype
 
 
+def learned_positions(*shape: int) -> nn.Parameter:
+    """What is added to tokens of this shape, at random before the training."""
+    return nn.Parameter(0.02 * torch.randn(shape))
+
+
 def time_rates(count: int) -> Float32[Tensor, " {count}"]:
     """(count,) float32 rates exp(-ln(10000) i / count) of the sinusoids of a noise level.
 

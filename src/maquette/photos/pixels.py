@@ -6,8 +6,12 @@ pixels, x1 and y1 exclusive.
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import cv2
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from maquette.geometry.boxes import PixelBox
@@ -53,6 +57,33 @@ def connected_parts(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray
         mask.astype(np.uint8), connectivity=connectivity
     )
     return number, stats[:, cv2.CC_STAT_AREA]
+
+
+def large_parts(areas: np.ndarray, share: float) -> np.ndarray:
+    """Of the pixels of ``connected_parts``: the numbers of those with a share of the largest's."""
+    return 1 + np.flatnonzero(areas[1:] >= share * areas[1:].max())
+
+
+def square(reach: int) -> np.ndarray:
+    """The pixels (2 R + 1, 2 R + 1) that a chess king reaches in R steps, for cv2.dilate."""
+    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+
+
+def disc(radius: int) -> np.ndarray:
+    """The pixels (2 R + 1, 2 R + 1) within ``radius``, for cv2.dilate."""
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+
+
+def grown(mask: np.ndarray, kernel: np.ndarray, steps: int = 1) -> np.ndarray:
+    """A mask and the pixels around it that a kernel reaches."""
+    return cv2.dilate(mask.astype(np.uint8), kernel, iterations=steps) > 0
+
+
+def encoded(picture: Image.Image, kind: str, **how: Any) -> bytes:
+    """A picture as a file of a kind, such as PNG; ``how``: what Pillow takes."""
+    stream = io.BytesIO()
+    picture.save(stream, kind, **how)
+    return stream.getvalue()
 
 
 def iou_of(a: np.ndarray, b: np.ndarray) -> float:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
+from maquette.geometry.transforms import any_angle, cos_and_sin
+
 
 @dataclass(frozen=True, eq=False)
 class Lighting:
@@ -33,8 +35,7 @@ def studio_lighting(azimuth: float = 0.0) -> Lighting:
     """
     x = -0.55
     z = 0.6
-    c = np.cos(azimuth)
-    s = np.sin(azimuth)
+    c, s = cos_and_sin(azimuth)
     key = np.array([0.78, 0.75, 0.70])
     sky = np.array([0.50, 0.52, 0.56])
     ground = np.array([0.30, 0.29, 0.28])
@@ -55,7 +56,7 @@ def random_lighting(rng: Generator) -> Lighting:
     """Light for a training view: sun or lamp anywhere above, warm to cool, hard to soft, bright to
     dim.
     """
-    azimuth = rng.uniform(0.0, 2.0 * np.pi)
+    azimuth = any_angle(rng)
     elevation = np.deg2rad(rng.uniform(25.0, 80.0))
     level = np.cos(elevation)
     direction = np.array([level * np.cos(azimuth), np.sin(elevation), level * np.sin(azimuth)])

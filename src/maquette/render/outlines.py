@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maquette.geometry.vectors import compiled, inlined, row_of
 from maquette.render.rasterize import NEAR, draw, picked, pixel_from_world, span_of
-from maquette.render.vectors import compiled, inlined, row_of
 from maquette.types import Camera
 
 TIE = 1e-6  # pixels

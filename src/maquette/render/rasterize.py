@@ -20,7 +20,7 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.geometry.transforms import VerticesAndFaces
-from maquette.render.vectors import (
+from maquette.geometry.vectors import (
     affine,
     compiled,
     cross,
@@ -200,11 +200,10 @@ def _draw(
     height, width = face_of.shape
     for v in range(len(vertices)):
         point = row_of(vertices, v)
-        homogeneous[v, 0] = affine(matrix, 0, point)
-        homogeneous[v, 1] = affine(matrix, 1, point)
-        homogeneous[v, 2] = affine(matrix, 2, point)
-        screen[v, 0] = homogeneous[v, 0] / homogeneous[v, 2]
-        screen[v, 1] = homogeneous[v, 1] / homogeneous[v, 2]
+        for axis in range(3):
+            homogeneous[v, axis] = affine(matrix, axis, point)
+        for axis in range(2):
+            screen[v, axis] = homogeneous[v, axis] / homogeneous[v, 2]
     for f in range(len(faces)):
         i, j, k = row_of(faces, f)
         in_front = 0  # corners
@@ -383,6 +382,5 @@ def _resolve(
             n = _face_normal(vertices, i, j, k, eye)
             if len(normals):
                 n = _smooth_normal(normals, face, weights, n)
-            normal[row, column, 0] = n[0]
-            normal[row, column, 1] = n[1]
-            normal[row, column, 2] = n[2]
+            for axis in range(3):
+                normal[row, column, axis] = n[axis]

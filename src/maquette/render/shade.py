@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maquette.geometry.vectors import affine, compiled, dot, inlined, minus, over, plus, row_of
 from maquette.render.lighting import Lighting
 from maquette.render.rasterize import RenderBuffers
 from maquette.render.shadows import ShadowMap, visibility
 from maquette.render.tones import CUBIC, developed, linear
-from maquette.render.vectors import affine, compiled, dot, inlined, minus, over, plus, row_of
 from maquette.types import Camera
 
 TONE_RANGE = 4.0  # linear light at which the tone curve ends

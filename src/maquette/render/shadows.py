@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 
 from maquette.geometry.boxes import bounding_box
+from maquette.geometry.cameras import intrinsics_from_focal
+from maquette.geometry.vectors import affine, compiled, dot, inlined, row_of
 from maquette.render.rasterize import checked_mesh, draw
-from maquette.render.vectors import affine, compiled, dot, inlined, row_of
 
 # of the light's camera, in scene radii: its rays are parallel to within 0.2 degrees
 SUN_DISTANCE = 300.0
@@ -52,8 +53,7 @@ def shadow_maps(
     centre = bounds.mean(0)
     radius = 0.5 * math.dist(*bounds) + 1e-6
     focal = RADIUS_SHARE * resolution * SUN_DISTANCE
-    half = resolution / 2
-    intrinsics = np.array([[focal, 0.0, half], [0.0, focal, half], [0.0, 0.0, 1.0]])
+    intrinsics = intrinsics_from_focal(focal, resolution, resolution)
     texel = radius / (RADIUS_SHARE * resolution)
     maps = []
     for direction in np.asarray(directions, np.float64):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from maquette.geometry.vectors import compiled, inlined, row_of
 from maquette.render.assemble import SceneMesh
 from maquette.render.rasterize import (
     RenderBuffers,
@@ -16,7 +17,6 @@ from maquette.render.rasterize import (
     picked,
     pixel_from_world,
 )
-from maquette.render.vectors import compiled, inlined, row_of
 from maquette.types import Camera
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from trimesh.sample import sample_surface
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import shared_box
 from maquette.geometry.transforms import transform_points
 from maquette.types import GROUND, Instance, Scene, Support
 
@@ -61,9 +62,8 @@ def _is_below(scene: Scene, label: int, instance: Instance) -> bool:
 
 def _shared_plan(one: np.ndarray, other: np.ndarray) -> np.ndarray | None:
     """(2, 2) lowest and highest x and z that two boxes (2, 3) share; None where they share none."""
-    low = np.maximum(one[0], other[0])[[0, 2]]
-    high = np.minimum(one[1], other[1])[[0, 2]]
-    return np.stack([low, high]) if (high > low).all() else None
+    plan = shared_box(one, other)[:, [0, 2]]
+    return plan if (plan[1] > plan[0]).all() else None
 
 
 def fall(scene: Scene, instance: Instance, on: int | str) -> float:

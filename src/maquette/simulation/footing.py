@@ -18,7 +18,7 @@ import numpy as np
 from scipy.spatial import ConvexHull, Delaunay, QhullError
 
 from maquette.geometry.boxes import bounding_box
-from maquette.geometry.transforms import transform_points
+from maquette.geometry.transforms import cos_and_sin, transform_points
 from maquette.simulation.hulls import ConvexPart, convex_part, least_thickness
 from maquette.simulation.mass import mesh_mass
 
@@ -126,7 +126,7 @@ def with_base(given: Standing, floor: float, reach: float) -> Standing:
     height = float(np.ptp(vertices[:, 1]))
     low = float(vertices[:, 1].min())
     end = vertices[vertices[:, 1] < low + SOLE * height]
-    middle = (end.min(0) + end.max(0)) / 2 * LEVEL
+    middle = bounding_box(end).mean(0) * LEVEL
     wider = _widening(given, end, middle, reach)
     plate = floor + 2 * CONTACT * height
 
@@ -263,7 +263,7 @@ def _raised(part: ConvexPart, low: float) -> ConvexPart:
 def _with_feet(given: Standing, low: float, reach: float) -> Standing:
     """Feet where contacts do not reach far enough: below the lowest of the places that do."""
     angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
-    directions = np.stack([np.cos(angles), np.sin(angles)])
+    directions = np.stack(cos_and_sin(angles))
     centre = given.centre[[0, 2]]
     reaches = (given.vertices[:, [0, 2]] - centre) @ directions
     wanted = reach * reaches.max(0)

@@ -10,8 +10,9 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, QhullError
 
-from maquette.geometry.boxes import bounding_box
+from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.connectivity import without_unused
+from maquette.geometry.polygons import doubled_normals
 
 MOST_VERTICES = 64  # of a convex shape; PhysX and MuJoCo want no more
 RIM = 0.1  # tangent from an axis, of the directions in which a flat side's rim is looked for
@@ -61,7 +62,7 @@ def box_part(points: np.ndarray, thickness: float) -> ConvexPart:
 
 def least_thickness(points: np.ndarray) -> float:
     """Of the parts of an object with these points (N, 3)."""
-    return THINNEST * float(np.ptp(points, axis=0).max())
+    return THINNEST * longest_side(points)
 
 
 def _thickened(points: np.ndarray, thickness: float) -> np.ndarray:
@@ -106,9 +107,8 @@ def _sides() -> np.ndarray:
 def _part(corners: np.ndarray, hull: ConvexHull) -> ConvexPart:
     """A hull of scipy with faces that look outward; its unused corners are left out."""
     triangles = hull.simplices
-    a, b, c = corners[triangles].swapaxes(0, 1)
     outward = hull.equations[:, :3]
-    inward = (np.cross(b - a, c - a) * outward).sum(1) < 0
+    inward = (doubled_normals(corners, triangles) * outward).sum(1) < 0
     triangles = np.where(inward[:, None], triangles[:, ::-1], triangles)
     return ConvexPart(*without_unused(corners, triangles))
 

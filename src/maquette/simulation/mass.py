@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.connectivity import components, proper
 from maquette.simulation.hulls import ConvexPart
 
@@ -124,7 +125,7 @@ def _enclosed(vertices: np.ndarray, faces: np.ndarray, density: float) -> MassPr
     Second moments of a tetrahedron with one corner at the origin, where s = a + b + c:
     V / 20 (a a' + b b' + c c' + s s') (Tonon, 2004).
     """
-    middle = (vertices.min(0) + vertices.max(0)) / 2
+    middle = bounding_box(vertices).mean(0)
     corners = (vertices - middle)[faces]
     a, b, c = corners.swapaxes(0, 1)
     volumes = (a * np.cross(b, c)).sum(1) / 6

@@ -17,6 +17,7 @@ from maquette.document.appearance import appearance_of
 from maquette.errors import present
 from maquette.export.glb import smooth_normals
 from maquette.export.meshes import text_lines
+from maquette.geometry.boxes import longest_side
 from maquette.geometry.connectivity import proper
 from maquette.geometry.transforms import similarity, transform_points
 from maquette.render.preview import orbit_cameras, render_scene
@@ -44,7 +45,7 @@ class TexturedSurface:
 def thumbnail(body: RigidBody, bodies: Bodies) -> Image.Image:
     """A body from its front and a little from the side and above, THUMBNAIL pixels square."""
     turn = bodies.file_from_scene[:3, :3].T / bodies.metres_per_unit
-    size = 1 / max(float(np.ptp(body.visual.vertices, axis=0).max()), 1e-12)
+    size = 1 / max(longest_side(body.visual.vertices), 1e-12)
     alone = Instance(body.label, body.visual, similarity(size, turn), seed=0)
     points = transform_points(alone.world_from_instance, np.asarray(body.visual.vertices))
     (camera,) = orbit_cameras(points, [ASIDE], THUMBNAIL, THUMBNAIL)

@@ -17,6 +17,7 @@ import numpy as np
 
 from maquette.document.appearance import appearance_of, mesh_with
 from maquette.errors import InputError, require_extra
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.transforms import similarity
 from maquette.methods.base import Progress, silent
 from maquette.options import SimulationOptions
@@ -228,7 +229,7 @@ def _moved(tried: _Round) -> Scene:
     for label, motion in tried.moved.items():
         instance = scene[label]
         vertices = np.asarray(instance.mesh.vertices)
-        middle = (vertices.min(0) + vertices.max(0)) / 2
+        middle = bounding_box(vertices).mean(0)
         centred = (vertices - middle).astype(np.float32)
         mesh = mesh_with(centred, instance.mesh.faces, appearance_of(instance.mesh))
         placed = motion @ instance.world_from_instance @ similarity(1.0, None, middle)

@@ -23,6 +23,7 @@ import numpy as np
 
 from maquette.document.appearance import png_bytes
 from maquette.geometry.boxes import bounding_box
+from maquette.geometry.polygons import doubled_normals
 from maquette.geometry.transforms import unit_vectors
 from maquette.simulation.assets import (
     GRAVITY,
@@ -269,8 +270,7 @@ def _visual(name: str, surface: TexturedSurface) -> Prim:
 
 def _collider(asset: str, name: str, part: ConvexPart) -> Prim:
     told = _polygons(part.vertices, part.faces)
-    a, b, c = part.vertices[part.faces].swapaxes(0, 1)
-    normals = unit_vectors(np.cross(b - a, c - a)).repeat(3, axis=0)
+    normals = unit_vectors(doubled_normals(part.vertices, part.faces)).repeat(3, axis=0)
     told.append(f"normal3f[] primvars:normals = {vectors(normals)} {PER_CORNER}")
     told.append('uniform token purpose = "guide"')
     told.append('uniform token physics:approximation = "convexHull"')

@@ -147,11 +147,9 @@ def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
     steepest = STEEPEST / float(perception.camera.focal * picture.scale)
     log = going_on(np.log(perception.depth), picture.labels == label, steepest)
     filled = np.exp(log).astype(np.float32)
-    picture_from_photo = np.diag([picture.scale, picture.scale, 1.0])
-    picture_from_photo[:2, 2] = picture.offset
     corner_from_centre = np.eye(3)
     corner_from_centre[:2, 2] = 0.5  # OpenCV's pixels have their centres at whole numbers
-    picture_from_window = picture_from_photo @ np.linalg.inv(cut.window_from_photo)
+    picture_from_window = picture.from_photo @ np.linalg.inv(cut.window_from_photo)
     change = np.linalg.inv(corner_from_centre) @ picture_from_window @ corner_from_centre
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(filled, change[:2], cut.size, flags=how, borderMode=cv2.BORDER_REPLICATE)

@@ -16,10 +16,13 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from maquette.geometry.boxes import longest_side
+from maquette.geometry.transforms import cos_and_sin
+from maquette.photos.pixels import grown
 from maquette.stages.outline import Outline
 
 DIRECTIONS = np.linspace(0.0, 2 * np.pi, 40, endpoint=False)  # in which outlines are compared
-TOWARDS = np.stack([np.cos(DIRECTIONS), np.sin(DIRECTIONS)])  # (2, 40)
+TOWARDS = np.stack(cos_and_sin(DIRECTIONS))  # (2, 40)
 TURNS = np.deg2rad(np.arange(5.0, 90.0, 15.0))  # that the search begins with
 EVALUATIONS = 40  # from each of them
 FEW = 5  # after which what is a box looks like one
@@ -54,7 +57,7 @@ class Cuboid:
     @property
     def width(self) -> float:
         """Of its longest side."""
-        return float(np.ptp(self.bounds, axis=0).max())
+        return longest_side(self.bounds)
 
     def distance(self, points: np.ndarray) -> np.ndarray:
         """(N,) how far points (N, 3) in its own axes are outside of it; negative inside."""
@@ -103,7 +106,7 @@ class _Fit:
         along = places @ TOWARDS
         ends = along.argmax(0)
         disc = np.ones((NEAR_UNKNOWN, NEAR_UNKNOWN), np.uint8)
-        near = cv2.dilate(outline.unknown.astype(np.uint8), disc) > 0
+        near = grown(outline.unknown, disc)
         told = ~near[rows[ends], columns[ends]]
         return cls(outline, along.max(0) + 0.5, told)
 

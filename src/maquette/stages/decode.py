@@ -15,10 +15,11 @@ import trimesh
 from scipy import sparse
 from torch import Tensor
 
+from maquette.document.appearance import opaque
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.connectivity import components, edges_of, without_unused
 from maquette.geometry.isosurface import extract_isosurface
-from maquette.geometry.polygons import doubled_normals
+from maquette.geometry.polygons import doubled_areas
 from maquette.geometry.subdivide import flat_share, with_short_edges
 from maquette.geometry.transforms import VerticesAndFaces, transform_points
 from maquette.geometry.volumes import sample_volume
@@ -80,8 +81,7 @@ def mesh_from_volume(
             fewer = simplified(vertices, faces, triangles // 2)
             vertices, faces = with_short_edges(*fewer, triangles)
     samples = sample_volume(volume[1:], torch.from_numpy(vertices)).T.numpy()
-    rgba = np.full((len(samples), 4), 255, np.uint8)
-    rgba[:, :3] = np.rint((samples + 1) * 127.5).clip(0, 255)
+    rgba = opaque(np.rint((samples + 1) * 127.5).clip(0, 255))
     placed = transform_points(scene_from_cube, vertices.astype(np.float64))
     return trimesh.Trimesh(placed, faces, vertex_colors=rgba, process=False)
 
@@ -143,5 +143,5 @@ def drop_specks(vertices: np.ndarray, faces: np.ndarray) -> VerticesAndFaces:
     component = components(edges_of(faces), len(vertices))
     if not component.any():
         return vertices, faces
-    areas = np.linalg.norm(doubled_normals(vertices, faces), axis=1)
+    areas = doubled_areas(vertices, faces)
     return _larger_parts(vertices, faces, component[faces[:, 0]], areas)

@@ -31,6 +31,11 @@ UNDECIDED = 2e-3  # misfits that are apart by less are about equally good
 LOW_WEIGHTS = np.array([1.0, 0.5, 0.0])  # of a box's left, bottom and back side
 
 
+def with_background(depth: np.ndarray) -> np.ndarray:
+    """A depth map (H, W) float32 that is finite everywhere: nothing is far behind all objects."""
+    return np.where(np.isfinite(depth), depth, BACKGROUND_DEPTH).astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class DepthPicture:
     """A letterboxed photo and how far away everything in it is."""

@@ -30,6 +30,7 @@ from maquette.geometry.boxes import UNIT_CORNERS, bounding_box
 from maquette.geometry.cameras import pixels_at, project, world_rays
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import TRUNCATION, cell_centres
+from maquette.photos.pixels import grown, square
 from maquette.stages.bend import bent
 from maquette.stages.closeup import Closeup, closeup, distance_within, middle_lines
 from maquette.stages.floor import drawn_down, layers_below
@@ -368,9 +369,9 @@ def _extremes(witness: Witness, clear: float) -> tuple[Witness, Witness]:
     far a cell reaches, in truncations.
     """
     reach = int(clear * TRUNCATION * witness.side * witness.pixels_per_unit) + 1
-    kernel = np.ones((2 * min(reach, LARGEST_REACH) + 1,) * 2, np.uint8)
+    kernel = square(min(reach, LARGEST_REACH))
     thin = witness.thin
-    around = cv2.dilate(thin.here.astype(np.uint8), kernel) > 0
+    around = grown(thin.here, kernel)
     depths = (extreme(thin.depth, kernel) for extreme in (cv2.erode, cv2.dilate))
     low, high = (replace(thin, depth=depth, here=around) for depth in depths)
     return replace(witness, thin=low), replace(witness, thin=high)

@@ -16,7 +16,7 @@ from maquette.geometry.cameras import intrinsics_from_focal
 from maquette.geometry.ground import ground_down
 from maquette.geometry.transforms import similarity
 from maquette.masks.labels import labels_in
-from maquette.models.conditioning import Picture, centre_depth
+from maquette.models.conditioning import Picture, centre_depth, nearest_pixels
 from maquette.photos.pixels import nearest_inside
 from maquette.stages.frame import LOW_WEIGHTS, NEARER, DepthPicture, ObjectBoxes, best, shown_labels
 from maquette.types import GROUND, Camera, GivenGeometry, Support
@@ -273,8 +273,8 @@ def _on_picture(
     size = len(picture.labels)
     height, width = labels.shape
     x, y = _places(width, height, picture)
-    columns = np.clip(x.astype(int), 0, size - 1)
-    rows = np.clip(y.astype(int), 0, size - 1)
+    columns = nearest_pixels(x, size)
+    rows = nearest_pixels(y, size)
     cell = rows[:, None] * size + columns
     own = (labels > 0) & (picture.labels.ravel()[cell] == labels)
     cells = cell[own]

@@ -19,7 +19,7 @@ from maquette.geometry.cameras import moved, world_rays
 from maquette.geometry.transforms import similarity
 from maquette.masks.labels import labels_in
 from maquette.models.conditioning import cut_window
-from maquette.photos.pixels import nearest_inside
+from maquette.photos.pixels import grown, nearest_inside, square
 from maquette.stages.frame import DepthPicture
 from maquette.types import Camera
 
@@ -30,7 +30,7 @@ EVERY = 6  # pixels of the background, away from the outline
 LEAST_OUTLINE = 20  # pixels of the object and of background along it, that tell something
 LEAST_ROWS = 8  # of a mask whose middles tell an axis
 MOST_LEAN = np.cos(np.deg2rad(12.0))
-AROUND = np.ones((3, 3), np.uint8)  # a pixel
+AROUND = square(1)  # a pixel
 UP = np.array([0.0, 1.0, 0.0])
 
 
@@ -73,7 +73,7 @@ class Outline:
     @cached_property
     def _grown(self) -> np.ndarray:
         """(P, P) bool the object and the pixels around it."""
-        return cv2.dilate(self.own.astype(np.uint8), AROUND) > 0
+        return grown(self.own, AROUND)
 
     @cached_property
     def background(self) -> np.ndarray:
@@ -190,7 +190,7 @@ def _may_hide(own: np.ndarray, labels: np.ndarray, depth: np.ndarray) -> np.ndar
     hides = (labels > 0) & ~own
     if not own.any():
         return hides
-    border = hides & (cv2.dilate(own.astype(np.uint8), AROUND) > 0)
+    border = hides & grown(own, AROUND)
     nearest = tuple(axis[border] for axis in nearest_inside(own))
     farther = depth[border] > depth[nearest]
     for label in labels_in(labels[border]):

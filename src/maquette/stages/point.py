@@ -29,7 +29,7 @@ from maquette.masks.segment import ByColour
 from maquette.models.conditioning import cut_square, overlap, signed
 from maquette.models.segmenter import PROMPTS, SegmenterNet, box_plane, click_plane
 from maquette.options import EMBEDDED
-from maquette.photos.pixels import Size, connected_parts
+from maquette.photos.pixels import Size, connected_parts, large_parts
 from maquette.photos.read import Photo
 from maquette.stages.grouped import grouped
 from maquette.types import InstanceMask
@@ -336,7 +336,7 @@ class PointedPhoto:
         number, areas = connected_parts(mask)
         if len(areas) <= 2:
             return mask
-        large = 1 + np.flatnonzero(areas[1:] >= LEAST_PART * areas[1:].max())
+        large = large_parts(areas, LEAST_PART)
         return np.isin(number, np.union1d(large, self._clicked_numbers(number, clicks)))
 
     def _clicked_numbers(self, number: np.ndarray, clicks: Clicks) -> np.ndarray:

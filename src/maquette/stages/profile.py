@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from maquette.geometry.transforms import from_upright
 from maquette.stages.frame import BACKGROUND_DEPTH
 from maquette.stages.outline import Outline
 from maquette.stages.turned import TurnedBody
@@ -186,7 +187,7 @@ def _levels(outline: Outline, column: float, count: int) -> tuple[np.ndarray, np
     _, top, _, tall = outline.within
     rows = (top, top + tall, top + 0.5 * tall)
     rays = outline.rays_through(np.array([[column, row] for row in rows]))
-    level = np.hypot(rays[:, 0], rays[:, 2])
+    level = from_upright(rays)
     high, low, _ = rays[:, 1] / level
     more = BEYOND * (high - low)
     axis = rays[2, [0, 2]] / level[2]

@@ -28,7 +28,7 @@ from maquette.photos.pixels import nearest_inside
 from maquette.render.rasterize import checked_mesh, draw, pixel_from_world
 from maquette.stages.closeup import Closeup, middle_lines
 from maquette.stages.mirror import MirrorPlane
-from maquette.types import Camera
+from maquette.types import Camera, arrays_of
 
 # standard deviation of each copy's blur, in square roots of the mask's area, and its scale
 BLURS = (0.0, 0.012, 0.04, 0.1)
@@ -72,8 +72,7 @@ def textured(
     show as mirror planes (scene frame) mirror it; as it is when the photo shows next to nothing of
     it.
     """
-    vertices = np.asarray(mesh.vertices)
-    faces = np.asarray(mesh.faces)
+    vertices, faces = arrays_of(mesh)
     sight = ShownMesh.of(mesh, seen)
     normals = np.asarray(mesh.vertex_normals)
     shown = sight.share(vertices, normals)

@@ -11,6 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
+from maquette.geometry.transforms import from_upright
+
 STEPS = 48  # along a ray, for the first place inside
 ROUND = 16  # points of a rim
 LID = 0.02  # of the height; nearer to the upper end is its lid
@@ -73,7 +75,7 @@ class TurnedBody:
     def first_met(self, rays: np.ndarray) -> np.ndarray:
         """(N,) multiples of level rays (N, 3) at which they enter; inf where they do not."""
         rays = rays @ self.own_from_level.T
-        level = np.maximum(np.hypot(rays[:, 0], rays[:, 2]), 1e-9)
+        level = np.maximum(from_upright(rays), 1e-9)
         reach = 1.01 * self.radii.max()
         steps = np.linspace(1.0 - reach, 1.0 + reach, STEPS)
         at = steps / level[:, None]

@@ -17,7 +17,7 @@ import trimesh
 from scipy.optimize import least_squares
 
 from maquette.errors import InputError
-from maquette.geometry.boxes import bounding_box, pixel_box, scene_from_world
+from maquette.geometry.boxes import bounding_box, middle_of, pixel_box, scene_from_world
 from maquette.geometry.cameras import (
     intrinsics_from_focal,
     on_ray,
@@ -142,7 +142,7 @@ def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perceptio
     for azimuth in AZIMUTHS:
         unit = normalising([points], rotation_y(azimuth))
         turned = transform_points(unit, points)
-        middle = (box[:2] + box[2:]) / 2
+        middle = middle_of(box)
         scale = depth * longer_side(box) / camera.focal
         for _ in range(SETTLING):
             centre = on_ray(camera, middle, depth + BEHIND * scale)

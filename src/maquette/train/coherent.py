@@ -46,8 +46,9 @@ from maquette.models.pose_diffusion import (
     visible_extent,
 )
 from maquette.models.volume_vae import VolumeVAE
+from maquette.stages.frame import with_background
 from maquette.train.generator import encode_targets
-from maquette.train.sequences import BACKGROUND_DEPTH, disturb_depth
+from maquette.train.sequences import disturb_depth
 from maquette.train.shapes import canonical_volume
 from maquette.train.sources import Sources, ViewSource, no_object
 from maquette.train.task import (
@@ -61,6 +62,7 @@ from maquette.train.task import (
     concatenated,
     detached,
     device_of,
+    fixed,
     stacked,
 )
 
@@ -129,7 +131,7 @@ class ObjectSamples(Dataset):
         """
         labels = view.instance.astype(np.int32)
         image = augment_image(view.image, rng) if self.augment else view.image
-        depth = np.where(np.isfinite(view.depth), view.depth, BACKGROUND_DEPTH).astype(np.float32)
+        depth = with_background(view.depth)
         noisy = depth
         if self.augment:
             noisy = disturb_depth(depth, labels, rng, rng.uniform(0.3, 1.5), True)
@@ -186,8 +188,8 @@ class ShapeCodes:
         vae: VolumeVAE,
         library: AssetLibrary,
     ):
-        self.shapes = shapes.eval().requires_grad_(False)
-        self.vae = vae.eval().requires_grad_(False)
+        self.shapes = fixed(shapes)
+        self.vae = fixed(vae)
         self.library = library
         self._known: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -331,7 +333,7 @@ class CoherentTask(Task[Coherent]):
     ):
         """``codes`` and ``samples``: of the training, and of held-out objects."""
         self.model = model
-        self.picture = picture.eval().requires_grad_(False)
+        self.picture = fixed(picture)
         self.joint = joint
         self.codes, self.held_out_codes = codes
         self.frozen = (self.picture, self.codes.shapes, self.codes.vae)

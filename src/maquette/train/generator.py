@@ -30,6 +30,7 @@ from maquette.train.task import (
     Task,
     detached,
     device_of,
+    fixed,
 )
 
 EXAMINED = 10  # held-out views
@@ -114,7 +115,7 @@ class GeneratorTask(Task[Generator]):
         lift_only: bool = False,
     ):
         self.model = model
-        self.vae = vae.eval().requires_grad_(False)
+        self.vae = fixed(vae)
         self.frozen = (self.vae,)
         if lift_only and model.flow.lift is None:
             raise InputError("the network has no lift to train; give weights with one to --init")

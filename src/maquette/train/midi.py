@@ -36,6 +36,7 @@ from maquette.train.task import (
     concatenated,
     detached,
     device_of,
+    fixed,
     scenes_of_rows,
 )
 
@@ -166,7 +167,7 @@ class MidiTask(Task[MultiInstanceGenerator]):
         held_out: SceneSamples,
     ):
         self.model = model
-        self.vae = vae.eval().requires_grad_(False)
+        self.vae = fixed(vae)
         self.frozen = (self.vae,)
         self.dataset = samples
         self.examined = HeldOut(held_out, EXAMINED, self.collate)

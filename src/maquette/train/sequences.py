@@ -36,12 +36,11 @@ from maquette.models.conditioning import instance_crop, signed
 from maquette.models.generator import GeneratorConfig
 from maquette.models.image_encoder import GeometryNet
 from maquette.models.lifting import lifted_grid
+from maquette.stages.frame import BACKGROUND_DEPTH, with_background
 from maquette.stages.perceive import perceive
 from maquette.train.sources import ViewSource, no_object
 from maquette.train.task import Batch, Sample, concatenated, of_class, scenes_of_rows, stacked
 from maquette.types import InstanceMask, SceneInput
-
-BACKGROUND_DEPTH = 1e3  # scene units, stands for "nothing there"
 
 
 @dataclass(frozen=True)
@@ -223,7 +222,7 @@ def show(
     jittered = rows.augment and rng.random() < 0.3
     drawn = jitter_labels(labels, rng) if jittered else labels
     strength = rows.depth_noise * rng.uniform(0.3, 1.5) if rows.augment else 0.0
-    depth = np.where(np.isfinite(view.depth), view.depth, BACKGROUND_DEPTH).astype(np.float32)
+    depth = with_background(view.depth)
     boxes = boxes_in_scene(view, library)
     estimated = {k + 1: disturb_box(box, rng, strength) for k, box in enumerate(boxes)}
     return ShownView(view, labels, depth, boxes, image, drawn, strength, estimated)

@@ -21,7 +21,7 @@ from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
 from maquette.flow.path import noise_like
 from maquette.geometry.part_gaussians import PartGaussians, yaw_rotations
-from maquette.geometry.transforms import rotation_y, scale_of, similarity
+from maquette.geometry.transforms import any_angle, rotation_y, scale_of, similarity
 from maquette.models.part_shapes import CANONICAL_SIZE, PART_NUMBERS, PartShapes
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.generator import encode_targets, occupancy_iou
@@ -34,6 +34,7 @@ from maquette.train.task import (
     Task,
     detached,
     device_of,
+    fixed,
     stacked,
 )
 
@@ -99,7 +100,7 @@ class ShapeSamples(Dataset):
         """
         size = CANONICAL_SIZE * rng.uniform(0.7, 1.1)
         place = rng.uniform(-0.5, 0.5, 3) * max(0.05, 0.95 - size)
-        return similarity(size, rotation_y(rng.uniform(0, 2 * np.pi)), place)
+        return similarity(size, rotation_y(any_angle(rng)), place)
 
 
 class ShapeTask(Task[PartShapes]):
@@ -120,7 +121,7 @@ class ShapeTask(Task[PartShapes]):
         seed: int = 0,
     ):
         self.model = model
-        self.vae = vae.eval().requires_grad_(False)
+        self.vae = fixed(vae)
         self.frozen = (self.vae,)
         resolution = vae.config.resolution
         self.dataset = ShapeSamples(library, resolution, seed)

@@ -64,6 +64,11 @@ def of_class(network: object, wanted: type[Net]) -> Net:
     return network
 
 
+def fixed(network: Net) -> Net:
+    """The network for use only: nothing trains it."""
+    return network.eval().requires_grad_(False)
+
+
 def stacked(samples: list[Sample]) -> Batch:
     """Samples of equal shapes, one after the other along a new first dimension."""
     return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}

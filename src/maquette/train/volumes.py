@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from maquette.data.library import AssetLibrary
 from maquette.data.resample import placed_volume
 from maquette.flow.path import noise_like
-from maquette.geometry.transforms import rotation_y, scale_of, similarity
+from maquette.geometry.transforms import any_angle, rotation_y, scale_of, similarity
 from maquette.geometry.volumes import TRUNCATION
 from maquette.models.volume_vae import VolumeVAE
 from maquette.train.generator import inside_iou
@@ -60,7 +60,7 @@ class VolumeSamples(Dataset):
         size = rng.uniform(0.55, 0.95) if alone else np.exp(rng.uniform(*np.log(SMALLER)))
         place = rng.uniform(-0.5, 0.5, 3) * max(0.0, 1.0 - 0.8 * size)
         asset = int(rng.integers(len(self.library)))
-        return asset, similarity(size, rotation_y(rng.uniform(0, 2 * np.pi)), place)
+        return asset, similarity(size, rotation_y(any_angle(rng)), place)
 
     def volume(self, rng: Generator) -> Tensor:
         """A random whole volume (4, R, R, R)."""

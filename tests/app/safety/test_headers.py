@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from maquette.app.examples import assets
 from maquette.app.guard import CSP
+from maquette.export.bundle import assets_folder
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_policy_forbids_inline_code_frames_and_other_hosts():
 
 
 def test_the_page_keeps_to_it():
-    page = (assets() / "app" / "index.html").read_text(encoding="utf-8")
+    page = (assets_folder() / "app" / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", page)
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", page)
 

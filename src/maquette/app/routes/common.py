@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from maquette.app.crew import Crew
 from maquette.app.downloads import MEDIA_TYPES, Download
 from maquette.app.geometry import WORDS
+from maquette.app.guard import content_type
 from maquette.app.problems import file_type, not_found
 from maquette.app.schemas import LAST_VERSION
 from maquette.app.studio import Studio
@@ -66,14 +67,9 @@ VersionHere = Annotated[
 ]
 
 
-def content_type(request: Request) -> str:
-    """What a request says that its body is."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
 async def form_of(request: Request) -> AsyncIterator[Fields]:
     """The fields of a multipart body; any other body is one field ``file``."""
-    kind = content_type(request)
+    kind = content_type(request.headers)
     if kind == "application/x-www-form-urlencoded":
         raise file_type(
             "the request is a form without files; send multipart/form-data, or the file as the body"
@@ -139,6 +135,17 @@ def file(path: Path, forever: bool = False) -> Response:
         raise not_found("file")
     kept = FOREVER if forever else {"cache-control": "no-cache"}
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=kept)
+
+
+def file_of(
+    studio: Studio,
+    kind: str,
+    identifier: str,
+    name: str,
+) -> Response:
+    """A file of a thing of ours that never changes, as an answer; 404 when there is none."""
+    studio.row(kind, identifier)
+    return file(studio.folders.of(kind, identifier) / name, forever=True)
 
 
 def content(data: bytes, media_type: str, forever: bool = False) -> Response:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from maquette.app import geometry, jobs, masks, options, photos, samples
 from maquette.app.events import Event
+from maquette.app.guard import content_type
 from maquette.app.problems import conflict
 from maquette.app.routes.common import (
     FILES,
@@ -22,8 +23,7 @@ from maquette.app.routes.common import (
     StudioHere,
     answers,
     content,
-    content_type,
-    file,
+    file_of,
     files_in,
     form_of,
     geometry_in,
@@ -67,7 +67,7 @@ SUBMISSION = {
 
 async def submission_of(request: Request) -> AsyncIterator[JobRequest | Fields]:
     """A JSON body as a JobRequest, or the fields of a multipart body."""
-    if content_type(request) == "application/json":
+    if content_type(request.headers) == "application/json":
         yield _validated(JobRequest, await request.body())
         return
     async with asynccontextmanager(form_of)(request) as form:
@@ -241,7 +241,7 @@ def job_instance(
     attempt: Annotated[int, Query(ge=1, le=8)] = 1,
 ) -> Response:
     """An object as soon as it is made, in its own frame."""
-    return _file(studio, job, f"instances/{label}_{attempt}.glb")
+    return file_of(studio, "jobs", job, f"instances/{label}_{attempt}.glb")
 
 
 @router.get("/api/jobs/{job}/masks.png", response_class=Response)
@@ -253,15 +253,10 @@ def job_masks(studio: StudioHere, job: str) -> Response:
 @router.get("/api/jobs/{job}/photo.png", response_class=Response)
 def job_photo(studio: StudioHere, job: str) -> Response:
     """The photo that the job is made from."""
-    return _file(studio, job, "image.png")
+    return file_of(studio, "jobs", job, "image.png")
 
 
 @router.get("/api/jobs/{job}/thumbnail.jpg", response_class=Response)
 def job_thumbnail(studio: StudioHere, job: str) -> Response:
     """A small picture of the photo."""
-    return _file(studio, job, "thumbnail.jpg")
-
-
-def _file(studio: StudioHere, job: str, name: str) -> Response:
-    studio.row("jobs", job)
-    return file(studio.folders.of("jobs", job) / name, forever=True)
+    return file_of(studio, "jobs", job, "thumbnail.jpg")

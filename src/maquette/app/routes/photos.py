@@ -18,7 +18,7 @@ from maquette.app.routes.common import (
     answers,
     content,
     download,
-    file,
+    file_of,
     files_in,
     geometry_in,
 )
@@ -74,18 +74,13 @@ def delete_photo(studio: StudioHere, photo: str) -> None:
 @router.get("/{photo}/image.png", response_class=Response)
 def photo_image(studio: StudioHere, photo: str) -> Response:
     """The picture, upright, sRGB, at most 2048 pixels a side."""
-    return _file(studio, photo, "image.png")
+    return file_of(studio, "photos", photo, "image.png")
 
 
 @router.get("/{photo}/thumbnail.jpg", response_class=Response)
 def photo_thumbnail(studio: StudioHere, photo: str) -> Response:
     """A small picture."""
-    return _file(studio, photo, "thumbnail.jpg")
-
-
-def _file(studio: StudioHere, photo: str, name: str) -> Response:
-    studio.row("photos", photo)
-    return file(studio.folders.of("photos", photo) / name, forever=True)
+    return file_of(studio, "photos", photo, "thumbnail.jpg")
 
 
 GEOMETRY_BODY = {

@@ -25,6 +25,7 @@ from maquette.app.routes.common import (
     content,
     file,
 )
+from maquette.export.bundle import assets_folder
 from maquette.options import METRES
 
 router = APIRouter(tags=["server"])
@@ -115,4 +116,4 @@ def docs_style() -> Response:
 @router.get("/", response_class=Response, include_in_schema=False)
 def index() -> Response:
     """The page."""
-    return file(examples.assets() / "app" / "index.html")
+    return file(assets_folder() / "app" / "index.html")

@@ -25,6 +25,7 @@ from maquette.data.illumination.kernels import (
     light_pixels,
     meet_planes,
 )
+from maquette.geometry.boxes import bounding_box
 from maquette.geometry.cameras import intrinsics_from_focal, look_at
 from maquette.geometry.transforms import unit_vectors
 from maquette.render.lighting import Lighting
@@ -47,8 +48,7 @@ def shadow_maps(
 ) -> ShadowMaps:
     """Depth pictures of a mesh (V, 3), (F, 3) from ``directions`` (D, 3) towards the lights."""
     vertices, faces = checked_mesh(vertices, faces)
-    lower = vertices.min(0)
-    upper = vertices.max(0)
+    lower, upper = bounding_box(vertices)
     centre = 0.5 * (lower + upper)
     radius = 0.5 * float(np.linalg.norm(upper - lower)) + 1e-6
     distance = SUN_DISTANCE * radius

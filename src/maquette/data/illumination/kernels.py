@@ -12,8 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maquette.geometry.vectors import (
+    compiled,
+    dot,
+    inlined,
+    minus,
+    over,
+    plus_scaled,
+    row_of,
+    times,
+)
 from maquette.render.tones import CUBIC
-from maquette.render.vectors import compiled, dot, inlined, minus, over, plus_scaled, row_of, times
 
 NOTHING = 1e9  # depth of a shadow map's empty texels
 ZERO = np.float32(0.0)
@@ -102,11 +111,8 @@ def _pixel(image, y, x):
 def _ray(eye, x, y):
     """World direction through the centre of pixel (x, y)."""
     across, down, out = eye.world_from_pixel
-    px = np.float32(x + 0.5)
-    py = np.float32(y + 0.5)
-    rx = across[0] * px + across[1] * py + across[2]
-    ry = down[0] * px + down[1] * py + down[2]
-    return rx, ry, out[0] * px + out[1] * py + out[2]
+    pixel = (np.float32(x + 0.5), np.float32(y + 0.5), ONE)
+    return dot(across, pixel), dot(down, pixel), dot(out, pixel)
 
 
 @inlined
@@ -385,10 +391,8 @@ def _add(
     light,
 ):
     """Add one of the four samples of a pixel."""
-    red, green, blue = light
-    out[row, column, 0] += QUARTER * red
-    out[row, column, 1] += QUARTER * green
-    out[row, column, 2] += QUARTER * blue
+    for channel in range(3):
+        out[row, column, channel] += QUARTER * light[channel]
 
 
 @compiled

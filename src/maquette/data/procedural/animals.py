@@ -31,11 +31,10 @@ from maquette.data.procedural.shapes import (
     moved,
     near,
     painted,
-    rotation_z,
     smooth_union,
     union,
 )
-from maquette.geometry.transforms import rotation_x, rotation_y
+from maquette.geometry.transforms import rotation_x, rotation_y, rotation_z
 
 PUPIL = (24, 22, 24)
 

@@ -38,12 +38,11 @@ from maquette.data.procedural.shapes import (
     mirrored,
     moved,
     painted,
-    rotation_z,
     smooth_union,
     torus,
     union,
 )
-from maquette.geometry.transforms import rotation_x, rotation_y
+from maquette.geometry.transforms import from_upright, rotation_x, rotation_y, rotation_z
 
 UPRIGHT = rotation_x(np.pi / 2)  # a flat ring becomes a wheel that faces +Z
 PAPER = (234, 226, 204)
@@ -138,7 +137,7 @@ def plate(rng: Generator) -> PaintedSolid:
     ring = pick(rng, CERAMIC)
 
     def paint(p: np.ndarray) -> np.ndarray:
-        on_rim = np.hypot(p[:, X], p[:, Z]) > 0.88 * radius
+        on_rim = from_upright(p) > 0.88 * radius
         return np.where(on_rim[:, None], ring, base)
 
     return painted(lathe(underside + rim + floor, 0.0015), paint=paint)

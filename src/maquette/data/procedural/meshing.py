@@ -12,7 +12,7 @@ import trimesh
 
 from maquette.data.assets import Asset, split_by_label, weld
 from maquette.data.procedural.shapes import PaintedSolid
-from maquette.geometry.boxes import cube_cells, longest_side
+from maquette.geometry.boxes import bounding_box, cube_cells, longest_side
 from maquette.geometry.isosurface import extract_isosurface
 from maquette.geometry.transforms import VerticesAndFaces
 
@@ -50,8 +50,7 @@ def asset_from_solid(
     for index, part in enumerate(shape.parts):
         chosen = label == index
         colours[chosen] = part.paint(points[source[chosen]])
-    low = points.min(0)
-    high = points.max(0)
+    low, high = bounding_box(points)
     unit = (points - (low + high) / 2) / (high - low).max()
     corners = unit[source].astype(np.float32)
     tints = np.rint(colours.clip(0, 255)).astype(np.uint8)

@@ -31,11 +31,10 @@ from maquette.data.procedural.shapes import (
     lathe,
     moved,
     painted,
-    rotation_z,
     smooth_union,
     union,
 )
-from maquette.geometry.transforms import rotation_y
+from maquette.geometry.transforms import any_angle, rotation_y, rotation_z
 
 EARTH = (74, 54, 42)
 
@@ -173,7 +172,7 @@ def mushroom(rng: Generator) -> PaintedSolid:
     colour = pick(rng, PLASTIC + FUR)
     dots = []
     for _ in range(int(rng.integers(4, 9))):
-        angle = rng.uniform(0, 2 * np.pi)
+        angle = any_angle(rng)
         up = rng.uniform(0.35, 1.4)
         x = radius * np.cos(up) * np.cos(angle)
         y = height + 0.7 * radius * np.sin(up)

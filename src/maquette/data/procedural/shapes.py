@@ -18,6 +18,7 @@ import numpy as np
 
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.nearest import compiled
+from maquette.geometry.transforms import from_upright
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -175,7 +176,7 @@ def torus(radius: float, thickness: float, **place: Unpack[Place]) -> PaintedSol
 
     def distance(p: np.ndarray) -> np.ndarray:
         q = p - centre
-        from_circle = np.hypot(q[:, 0], q[:, 2]) - np.float32(radius)
+        from_circle = from_upright(q) - np.float32(radius)
         return np.hypot(from_circle, q[:, 1]) - np.float32(thickness)
 
     reach = np.array([radius + thickness, thickness, radius + thickness])
@@ -222,8 +223,7 @@ def lathe(profile: Outline, rounding: float = 0.0) -> PaintedSolid:
         outline = np.concatenate([corners, corners[::-1] * [-1, 1]])
 
     def distance(p: np.ndarray) -> np.ndarray:
-        from_axis = np.hypot(p[:, X], p[:, Z])
-        half_plane = np.stack([from_axis, p[:, Y]], axis=1)
+        half_plane = np.stack([from_upright(p), p[:, Y]], axis=1)
         return polygon_distance(half_plane, outline) - np.float32(rounding)
 
     radius = corners[:, 0].max() + rounding
@@ -368,10 +368,3 @@ def cut(shape: PaintedSolid, tool: PaintedSolid) -> PaintedSolid:
         return np.maximum(shape.distance(p), -tool.distance(p))
 
     return PaintedSolid(distance, shape.box, shape.parts)
-
-
-def rotation_z(angle: float) -> np.ndarray:
-    """(3, 3) right-handed rotation about +Z by ``angle`` radians."""
-    c = np.cos(angle)
-    s = np.sin(angle)
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])

@@ -38,7 +38,7 @@ from maquette.data.procedural.shapes import (
     torus,
     union,
 )
-from maquette.geometry.transforms import rotation_x, rotation_y
+from maquette.geometry.transforms import any_angle, rotation_x, rotation_y
 
 ACROSS = rotation_x(np.pi / 2)  # a column becomes an axle
 LENGTHWAYS = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # a column lies down
@@ -407,7 +407,7 @@ def _scattered(rng: Generator) -> list[PaintedSolid]:
         turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
         turn = turn * np.sign(np.linalg.det(turn))
         if rng.random() >= 0.5:
-            turn = rotation_y(rng.uniform(0, 2 * np.pi))
+            turn = rotation_y(any_angle(rng))
         colour = pick(rng, PLASTIC + CERAMIC + FABRIC)
         paint: Paint | np.ndarray = colour
         shape = _primitive(rng)

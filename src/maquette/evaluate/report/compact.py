@@ -11,7 +11,7 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from maquette.document.appearance import linear_from_bytes, vertex_colors_of
+from maquette.document.appearance import linear_from_bytes, opaque, vertex_colors_of
 from maquette.evaluate.cases import label_of, natural
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.glb import smooth_normals
@@ -95,8 +95,7 @@ def _compact(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     vertices, triangles, colors, normals = with_edges(*simplified(mesh, faces))
     side = max(longest_side(vertices), 1e-9)
     step = 2.0 ** np.ceil(np.log2(side)) / STEPS  # a power of two leaves the last digits zero
-    linear = np.full((len(colors), 4), 255, np.uint8)
-    linear[:, :3] = np.rint(255 * linear_from_bytes(colors))
+    linear = opaque(np.rint(255 * linear_from_bytes(colors)))
     visual = TextureVisuals(material=MATERIAL)
     visual.vertex_attributes["color"] = linear
     vertices = np.rint(vertices / step) * step

@@ -6,7 +6,6 @@ Drawn once and kept beside the predictions, because drawing is what a report spe
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from maquette.evaluate.cases import PHOTO, TRUTH, camera_from_dict, read_objects
 from maquette.evaluate.contestants import scene_from_glb
 from maquette.evaluate.visibility import resized_by
 from maquette.geometry.cameras import azimuth_of
+from maquette.photos.pixels import encoded
 from maquette.render.assemble import assemble
 from maquette.render.preview import orbit_cameras, render_views
 from maquette.types import Camera, Scene
@@ -70,6 +70,4 @@ def _view(scene: Scene, camera: Camera | None) -> bytes:
 
 def _jpeg(picture: Image.Image) -> bytes:
     """The bytes of a file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return buffer.getvalue()
+    return encoded(picture, "JPEG", quality=QUALITY, optimize=True)

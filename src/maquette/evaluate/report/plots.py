@@ -1,5 +1,9 @@
 """Plots as inline SVG: the score of single objects against what makes them hard. Colours come from
 the page's CSS variables, so that the plots follow its light and dark theme.
+
+Why not matplotlib or Vega: matplotlib 3.11 and what it needs are 77 MB more to install and 0.5 s to
+import, two methods with 600 dots are 136 kB of SVG there and 18 kB here, and its colours are fixed;
+Vega 6 and Vega-Lite 6 would put 0.77 MB of script into every page, which then draws with them only.
 """
 
 from __future__ import annotations

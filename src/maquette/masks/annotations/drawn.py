@@ -60,6 +60,12 @@ class Drawing:
     group: Hashable = None
 
 
+def left_out(what: str, kind: Any, box: str) -> str:
+    """The warning about a drawing of a kind that gives no mask; ``box``: the kind of mere boxes."""
+    reason = BOX_ONLY if kind == box else f"is a {kind} without an area"
+    return f"{what} {reason}, and is left out"
+
+
 def instances(
     drawings: Iterable[Drawing], name: str, warnings: Sequence[str] = ()
 ) -> Iterator[InstanceMask]:

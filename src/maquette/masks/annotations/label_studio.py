@@ -17,10 +17,10 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.masks.annotations.drawn import (
-    BOX_ONLY,
     Drawing,
     Size,
     ellipse_mask,
+    left_out,
     numbers,
     of_photo,
     picture_size,
@@ -65,8 +65,7 @@ def label_studio_drawings(
         size = picture_size(height, region.get("original_width"), photo, where)
         mask = _mask(kind, value, size, where)
         if mask is None:
-            reason = BOX_ONLY if kind == "rectanglelabels" else f"is a {kind} without an area"
-            warnings.append(f"region {k + 1} ({label}) {reason}, and is left out")
+            warnings.append(left_out(f"region {k + 1} ({label})", kind, "rectanglelabels"))
             continue
         yield Drawing(label, mask)
 

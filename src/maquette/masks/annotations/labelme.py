@@ -14,16 +14,17 @@ from PIL import Image
 
 from maquette.errors import InputError, contained
 from maquette.masks.annotations.drawn import (
-    BOX_ONLY,
     Drawing,
     Size,
     ellipse_mask,
+    left_out,
     numbers,
     pasted,
     picture_size,
     polygon_mask,
     records,
 )
+from maquette.photos.pixels import encoded
 from maquette.photos.read import check_size
 from maquette.types import InstanceMask, JsonObject
 
@@ -49,8 +50,7 @@ def labelme_drawings(
         kind = shape.get("shape_type") or "polygon"
         mask = _mask(shape, kind, size, where)
         if mask is None:
-            reason = BOX_ONLY if kind == "rectangle" else f"is a {kind} without an area"
-            warnings.append(f"shape {k + 1} ({label}) {reason}, and is left out")
+            warnings.append(left_out(f"shape {k + 1} ({label})", kind, "rectangle"))
             continue
         yield Drawing(label, mask, shape.get("group_id"))
 
@@ -106,8 +106,7 @@ def _shape(instance: InstanceMask) -> JsonObject:
     high = int(columns[-1]), int(rows[-1])
     across, down = (slice(first, last + 1) for first, last in zip(low, high))
     part = instance.mask[down, across]
-    content = io.BytesIO()
-    Image.fromarray(part.astype(np.uint8) * 255).save(content, format="PNG")
+    content = encoded(Image.fromarray(part.astype(np.uint8) * 255), "PNG")
     label = instance.name or f"object_{instance.label}"
     shape: JsonObject = {"label": label, "points": [list(low), list(high)]}
     shape |= {
@@ -116,5 +115,5 @@ def _shape(instance: InstanceMask) -> JsonObject:
         "shape_type": "mask",
         "flags": {},
     }
-    shape["mask"] = base64.b64encode(content.getvalue()).decode("ascii")
+    shape["mask"] = base64.b64encode(content).decode("ascii")
     return shape

@@ -9,10 +9,10 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.masks.annotations.drawn import (
-    BOX_ONLY,
     Drawing,
     Size,
     ellipse_mask,
+    left_out,
     numbers,
     of_photo,
     picture_size,
@@ -55,9 +55,7 @@ def via_drawings(
         where = f"{name}: region {k} ({label})"
         mask = _mask(shape, size, where)
         if mask is None:
-            kind = shape.get("name")
-            reason = BOX_ONLY if kind == "rect" else f"is a {kind} without an area"
-            warnings.append(f"region {k} ({label}) {reason}, and is left out")
+            warnings.append(left_out(f"region {k} ({label})", shape.get("name"), "rect"))
             continue
         yield Drawing(label, mask)
 

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from maquette.document.appearance import vertex_colors_of
 from maquette.errors import present
-from maquette.geometry.boxes import longest_side
+from maquette.geometry.boxes import bounding_box, longest_side, middle_of
 from maquette.geometry.cameras import on_ray, project
 from maquette.geometry.transforms import rotation_y, similarity, transform_points
 from maquette.methods.comboverse.complete import Completed
@@ -101,11 +101,11 @@ def starting_place(
     of visible points, so here the visible points are put there.
     """
     points = extremes(np.asarray(alone.mesh.vertices, np.float64))
-    middle = (points.min(0) + points.max(0)) / 2
+    middle = bounding_box(points).mean(0)
     forward = camera.world_from_camera[:3, 2]
     # the visible surface lies this much before the middle
     nearer = float(((middle - alone.surface) @ forward).mean())
-    pixel = (box[:2] + box[2:]) / 2
+    pixel = middle_of(box)
     longer = longer_side(box)
     scale = depth * longer / camera.focal / longest_side(points)
     for _ in range(ROUNDS):

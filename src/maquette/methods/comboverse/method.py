@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from maquette.errors import InputError
+from maquette.geometry.boxes import middle_of
 from maquette.geometry.transforms import transform_points
 from maquette.methods.base import (
     EmbeddedMethod,
@@ -201,7 +202,7 @@ def first_stage(
         completed,
         label,
         sampling,
-        yaw=ray_azimuth(camera, (box[:2] + box[2:]) / 2),
+        yaw=ray_azimuth(camera, middle_of(box)),
         fit=fit,
         revolve=label in perception.shapes,  # the photo decides, and who asked for none of it
     )

@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from maquette.render.vectors import cross, dot, minus, over, plus, plus_scaled, row_of
+from maquette.geometry.vectors import (
+    cross,
+    dot,
+    minus,
+    over,
+    plus,
+    plus_scaled,
+    row_of,
+    squared_distance,
+)
 
 RNG = np.random.default_rng(0)
 A, B = RNG.standard_normal((2, 3))
@@ -16,6 +25,7 @@ def test_products_and_sums_are_those_of_numpy():
     assert np.allclose(plus(a, b), A + B)
     assert np.allclose(plus_scaled(a, 0.3, b), A + 0.3 * B)
     assert np.allclose(over(a, 4.0), A / 4.0)
+    assert np.isclose(squared_distance(a, b), np.sum((A - B) ** 2))
     assert row_of(np.stack([A, B]), 1) == tuple(B)
 
 
