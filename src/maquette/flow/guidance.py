@@ -7,12 +7,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from maquette.flow.path import Rows
+
 Velocity = Callable[[Tensor, float], Tensor]  # (x_t (B, ...), t) -> v (B, ...)
 
 
 def at_one_level(network: Callable[[Tensor, Tensor], Tensor]) -> Velocity:
     """What samplers integrate, from a network of x_t (B, ...) and noise levels (B,)."""
-    return lambda x, t: network(x, torch.full((len(x),), t, device=x.device, dtype=x.dtype))
+
+    def velocity(x_t: Rows, t: float) -> Rows:
+        return network(x_t, torch.full((len(x_t),), t, device=x_t.device, dtype=x_t.dtype))
+
+    return velocity
 
 
 def guide(
@@ -39,7 +45,7 @@ def guide_pair(
     interval ``conditional`` runs alone.
     """
 
-    def velocity(x_t: Tensor, t: float) -> Tensor:
+    def velocity(x_t: Rows, t: float) -> Rows:
         if weight == 1.0 or not interval[0] <= t <= interval[1]:
             return conditional(x_t, t)
         v_c, v_u = pair(x_t, t)

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Integer, Real
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
@@ -31,6 +31,7 @@ from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.connectivity import sums_at
 from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
 from maquette.geometry.transforms import (
+    OtherPoints,
     Points,
     Transform,
     rotation_y,
@@ -140,9 +141,9 @@ def _nearest_rotation(matrix: np.ndarray) -> tuple[np.ndarray, float]:
 
 def robust_icp(
     source: Points | PointTree,
-    target: Float[np.ndarray, "M 3"] | PointTree,
+    target: OtherPoints | PointTree,
     *,
-    target_normals: Float[np.ndarray, "M 3"] | None = None,
+    target_normals: OtherPoints | None = None,
     options: RobustIcp | None = None,
 ) -> Registration:
     """Align source (N, 3) with target (M, 3), both +Y up and in the same units, as in I-Scene's
@@ -170,7 +171,7 @@ def robust_icp(
 
 def point_to_point(
     source: Points | PointTree,
-    target: Float[np.ndarray, "M 3"] | PointTree,
+    target: OtherPoints | PointTree,
     *,
     reach: float = np.inf,
     iterations: int = 100,
@@ -201,16 +202,16 @@ def estimate_normals(points: Points, neighbours: int = 16) -> Points:
     return vectors[..., 0]
 
 
-def voxel_downsample(points: Points, voxel: float) -> Float[np.ndarray, "M 3"]:
+def voxel_downsample(points: Points, voxel: float) -> OtherPoints:
     """(K, 3) mean of the points (N, 3) in each occupied cube of side ``voxel``."""
     means, _ = occupied_cells(points, voxel)
     return means
 
 
-def occupied_cells(points: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (K, 3) and number (K,) of the points (N, 3) in each occupied cube, counted from the
-    lower corner.
-    """
+def occupied_cells(
+    points: Points, side: float
+) -> tuple[Float[np.ndarray, "K 3"], Integer[np.ndarray, " K"]]:
+    """Mean and number of the points in each occupied cube, counted from the lower corner."""
     cells = np.floor((points - points.min(0)) / side).astype(np.int64)
     _, size_y, size_z = cells.max(0) + 1
     x, y, z = cells.T

@@ -13,12 +13,18 @@ from typing import no_type_check
 
 import numba
 import numpy as np
-from jaxtyping import Float
 
 from maquette.geometry.nearest import PointTree, build_tree, inlined, nearest
 from maquette.geometry.oriented_boxes import smallest_box
 from maquette.geometry.registration import occupied_cells, thin, umeyama
-from maquette.geometry.transforms import Points, Transform, rotation_y, similarity, transform_points
+from maquette.geometry.transforms import (
+    OtherPoints,
+    Points,
+    Transform,
+    rotation_y,
+    similarity,
+    transform_points,
+)
 
 LEAST_VARIANCE = 1e-4  # of the Gaussians of FilterReg, as in probreg
 LEAST_SCALE = 0.05
@@ -51,7 +57,7 @@ class ChamferFit:
 
 def filter_registration(
     source: Points,
-    target: Float[np.ndarray, "M 3"],
+    target: OtherPoints,
     options: FilterReg | None = None,
 ) -> Transform:
     """(4, 4) rigid transform from source (N, 3) to target (M, 3) by FilterReg, point to point, from
@@ -151,7 +157,7 @@ def _weighted_means(
 
 def chamfer_fit(
     source: Points,
-    target: Float[np.ndarray, "M 3"],
+    target: OtherPoints,
     options: ChamferFit | None = None,
 ) -> Transform:
     """(4, 4) similarity from source (N, 3) to target (M, 3): gradient descent on the squared
