@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     import secrets
 
-    from maquette.app.settings import default_data, is_loopback, require_extra
+    from maquette.app.settings import default_data, is_loopback, require_app
 
-    require_extra()
+    require_app()
     token = args.token or (None if is_loopback(args.host) else secrets.token_urlsafe(24))
     data = (args.data or default_data()).expanduser().resolve()
     settings = chosen(ServerSettings, args, data=data, token=token)

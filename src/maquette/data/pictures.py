@@ -24,7 +24,14 @@ from maquette.data.views import View
 from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
 from maquette.models.nouns import noun_of
-from maquette.models.sentences import COMPLETION, Thing, caption, colour_word, mirrored, name_of
+from maquette.models.sentences import (
+    COMPLETION,
+    Thing,
+    caption,
+    colour_word,
+    mirrored_thing,
+    name_of,
+)
 from maquette.render.lighting import random_lighting
 from maquette.render.rasterize import rasterize
 from maquette.render.shade import shade
@@ -86,7 +93,7 @@ def crop_of_view(
     if rng.random() < 0.5:
         image = image[:, ::-1]
         instance = instance[:, ::-1]
-        chosen = [mirrored(thing) for thing in chosen]
+        chosen = [mirrored_thing(thing) for thing in chosen]
         eye = eye * np.array([-1.0, 1.0, 1.0])
     hole = np.ones((size, size), bool)
     if rng.random() >= 0.5:

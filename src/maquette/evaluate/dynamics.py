@@ -22,10 +22,10 @@ from maquette.evaluate.solids import contains, solid_of
 from maquette.evaluate.surfaces import (
     Meshes,
     SampledSurface,
-    check_mesh,
     longest_side,
     sample_mesh,
     stream,
+    why_no_surface,
 )
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.nearest import build_tree, nearest
@@ -68,7 +68,7 @@ def scene_dynamics(
     MuJoCo.
     """
     require_extra("mujoco", "the dynamics of a scene", "sim")
-    solid = {name: mesh for name, mesh in meshes.items() if not check_mesh(mesh, name)}
+    solid = {name: mesh for name, mesh in meshes.items() if not why_no_surface(mesh, name)}
     if not solid:
         raise InputError(f"none of {len(meshes)} objects has a surface; physics needs one")
     samples = [

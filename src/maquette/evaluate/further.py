@@ -25,7 +25,7 @@ from maquette.evaluate.metrics import earth_movers_distance, surface_distances
 from maquette.evaluate.physics import scene_physics
 from maquette.evaluate.poses import add_s, diameter, icp_rotation
 from maquette.evaluate.solids import volumetric_iou
-from maquette.evaluate.surfaces import Meshes, SampledSurface, check_mesh, normalised
+from maquette.evaluate.surfaces import Meshes, SampledSurface, normalised, why_no_surface
 from maquette.geometry.oriented_boxes import oriented_box_iou, smallest_yaw_box
 from maquette.geometry.registration import point_to_point
 from maquette.geometry.transforms import transform_points
@@ -114,7 +114,7 @@ def physics_extras(predicted: Meshes, unit_per_mesh: float) -> dict[str, float]:
     """Physical measures of a prediction by field of SceneScore; lengths are multiplied with
     ``unit_per_mesh``. {} without any surface.
     """
-    solid = {name: mesh for name, mesh in predicted.items() if not check_mesh(mesh, name)}
+    solid = {name: mesh for name, mesh in predicted.items() if not why_no_surface(mesh, name)}
     if not solid:
         return {}
     found = scene_physics(solid)
@@ -128,7 +128,7 @@ def dynamics_extras(
     """Measures of a prediction in MuJoCo by field of SceneScore, after scaling its lengths to
     metres; None where it diverged. {} without any surface.
     """
-    solid = {name: mesh for name, mesh in predicted.items() if not check_mesh(mesh, name)}
+    solid = {name: mesh for name, mesh in predicted.items() if not why_no_surface(mesh, name)}
     if not solid:
         return {}
     metric = {name: mesh.copy().apply_scale(metres_per_mesh) for name, mesh in solid.items()}

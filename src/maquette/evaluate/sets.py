@@ -26,7 +26,7 @@ from maquette.data.procedural import FAMILIES, is_held_out, procedural_asset
 from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_view
 from maquette.errors import InputError
-from maquette.evaluate.cases import Case, measured, node_name, set_of
+from maquette.evaluate.cases import Case, measured_case, node_name, set_of
 from maquette.evaluate.files import fingerprint
 from maquette.evaluate.surfaces import Meshes
 from maquette.geometry.boxes import longest_side
@@ -239,7 +239,9 @@ def _case_of(
         "version": SETS_VERSION,
         "candidate": attempt,
     }
-    return measured(name, SceneInput(view.image, tuple(masks), name), truth, view.camera, origin)
+    return measured_case(
+        name, SceneInput(view.image, tuple(masks), name), truth, view.camera, origin
+    )
 
 
 def _placed(

@@ -72,7 +72,7 @@ def levels(t: float, rows: int, device: torch.device | str = "cpu") -> Float[Ten
     return torch.full((rows,), t, dtype=kind, device=device)
 
 
-def sample(
+def sample_guided(
     conditional: Velocity,
     unconditional: Velocity,
     noise: Rows,

@@ -88,7 +88,7 @@ class _Ring:
         """Whether corners point outward and their triangles hold no other corner."""
         points = self.points[corners]
         arriving = points - self.points[self.before[corners]]
-        self.turn[corners] = cross(arriving, self.points[self.after[corners]] - points)
+        self.turn[corners] = cross_2d(arriving, self.points[self.after[corners]] - points)
         reflex = self.points[self.left & (self.turn <= 0)]
         for corner in corners.tolist():
             triangle = self.points[self.triangle(corner)]
@@ -126,10 +126,10 @@ def _holds_any(triangle: np.ndarray, points: np.ndarray) -> bool:
     points = points[near]
     others = points[(points[:, None] != triangle).any(axis=2).all(axis=1)]
     sides = np.roll(triangle, -1, axis=0) - triangle
-    return bool((cross(sides, others[:, None] - triangle) >= 0).all(axis=1).any())
+    return bool((cross_2d(sides, others[:, None] - triangle) >= 0).all(axis=1).any())
 
 
-def cross(
+def cross_2d(
     a: Real[np.ndarray, "*#any 2"], b: Real[np.ndarray, "*#any 2"]
 ) -> Real[np.ndarray, "*#any"]:
     """Cross products of vectors: signed areas of the parallelograms between them."""

@@ -92,7 +92,7 @@ class _Space:
 
 
 @dataclass(frozen=True, eq=False)
-class _Fit:
+class _Alignment:
     transform: np.ndarray  # (4, 4)
     rmse: float  # target coordinates
     fitness: float
@@ -273,10 +273,10 @@ def _align_in_space(
             moved, target.points[index], normals[index], options.tukey * voxel, space.pivot
         )
 
-    def score(fit: _Fit) -> float:
+    def score(fit: _Alignment) -> float:
         return fit.cost(space.unit, options.unfit_cost)
 
-    def refine(cloud: np.ndarray, start: np.ndarray, iterations: int) -> _Fit:
+    def refine(cloud: np.ndarray, start: np.ndarray, iterations: int) -> _Alignment:
         return _icp(cloud, coarse_tree, start, reach, iterations, to_points)
 
     yaws = _best_yaws(placed, target.sorted_points, space, options)
@@ -338,11 +338,11 @@ def _icp(
     reach: float,
     iterations: int,
     step: Correction,
-) -> _Fit:
+) -> _Alignment:
     """Alternate correspondences within ``reach`` and ``step`` until neither fitness nor rmse
     change; the fit of the last transform.
     """
-    before: _Fit | None = None
+    before: _Alignment | None = None
     transform = start
     for _ in range(iterations + 1):
         moved = transform_points(transform, source)
@@ -350,7 +350,7 @@ def _icp(
         found = np.isfinite(distance)
         fitness = float(found.mean())
         rmse = float(np.sqrt((distance[found] ** 2).mean())) if fitness > 0 else 0.0
-        fit = _Fit(transform, rmse, fitness)
+        fit = _Alignment(transform, rmse, fitness)
         if found.sum() < 3 or _settled(before, fit, 1e-6 * reach):
             break
         before = fit
@@ -358,7 +358,7 @@ def _icp(
     return fit
 
 
-def _settled(before: _Fit | None, fit: _Fit, least: float) -> bool:
+def _settled(before: _Alignment | None, fit: _Alignment, least: float) -> bool:
     """Whether a step changed neither the fitness nor, by ``least``, the rmse."""
     if before is None or abs(before.fitness - fit.fitness) >= 1e-6:
         return False
@@ -368,10 +368,10 @@ def _settled(before: _Fit | None, fit: _Fit, least: float) -> bool:
 def _with_scale(
     source: np.ndarray,
     target: PointTree,
-    fit: _Fit,
+    fit: _Alignment,
     reach: float,
     iterations: int,
-) -> _Fit:
+) -> _Alignment:
     """Go on from a fit with similarities; pairs from both clouds keep the scale from collapsing
     (either side alone favours one sign).
     """
