@@ -29,7 +29,7 @@ from maquette.checkpoints.full_size import CONFIGS, RELEASE_NETWORKS, release_si
 from maquette.checkpoints.memory import MemoryPlan, estimated, peak_memory, reset_peak
 from maquette.checkpoints.verify import model_of
 from maquette.flow.trellis import TrellisSampling
-from maquette.models.iscene3d import draw_noise, encode_slots, sample_structure
+from maquette.models.iscene3d import draw_noise, encode_slots, sample_slots
 from maquette.models.trellis3d import LatentStage, decode_meshes, sample_latents
 from maquette.nn.sparse import Voxels
 
@@ -154,7 +154,7 @@ def structure_stage(args: argparse.Namespace, context: torch.Tensor) -> dict[str
     flow = compiled(random_network("structure-flow", args), args.compile)
     noise = draw_noise(flow, torch.Generator().manual_seed(0))
     return show(
-        "structure", timed(lambda: sample_structure(flow, context, noise, sampling_of(args)), args)
+        "structure", timed(lambda: sample_slots(flow, context, noise, sampling_of(args)), args)
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import fields, replace
 import torch
 
 from maquette.flow.trellis import TrellisSampling
-from maquette.models.iscene3d import draw_noise, sample_structure
+from maquette.models.iscene3d import draw_noise, sample_slots
 from maquette.models.midi3d import MidiCondition, MidiSampling, decode_field, sample_midi
 from maquette.models.savings import ALL, PLAIN, Savings
 from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
@@ -59,7 +59,7 @@ def structure(
     context = torch.randn(instances, 3, tokens, width, device=device)
     context[:, 1] = context[0, 1]
     noise = draw_noise(network, torch.Generator().manual_seed(0))
-    return lambda savings: sample_structure(
+    return lambda savings: sample_slots(
         network, context, noise, TrellisSampling(steps=steps, strength=3.0), savings
     )
 

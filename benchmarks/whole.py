@@ -45,7 +45,7 @@ from maquette.inputs import read_scene_input
 from maquette.render.assemble import assemble
 from maquette.render.rasterize import rasterize
 from maquette.render.silhouette import silhouettes_alone
-from maquette.render.texture import textured
+from maquette.render.texture import textured_albedo
 from maquette.types import Instance, InstanceMask, Scene, SceneInput
 
 VIEW = ViewConfig(size=512, elevation=(10.0, 40.0), cut=0.0, unmasked=0.0)
@@ -154,7 +154,7 @@ def unlit(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         face_instance=mesh.face_instance,
     )
     labels = np.array([i.label for i in scene.instances] + [0], np.int32)
-    colours = textured(buffers, mesh, scene.camera)
+    colours = textured_albedo(buffers, mesh, scene.camera)
     return np.rint(255 * colours).astype(np.uint8), labels[buffers.instance]
 
 

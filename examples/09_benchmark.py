@@ -8,7 +8,7 @@ the same from the command line.
 from pathlib import Path
 
 from maquette.evaluate.benchmark import BenchmarkPlan, prepare, run_benchmark
-from maquette.evaluate.cases import load_case, scene_of
+from maquette.evaluate.cases import load_case, scene_of_meshes
 from maquette.evaluate.comparison import comparison_tables
 from maquette.evaluate.contestants import contestants, oracle_boxes
 from maquette.evaluate.sets import SetSource
@@ -26,7 +26,7 @@ if __name__ == "__main__":
         case = load_case(
             run / "scenes" / scene.name
         )  # a real system would only look at photo.png and masks.png
-        scene_of(oracle_boxes(case)).export(theirs / f"{scene.name}.glb")
+        scene_of_meshes(oracle_boxes(case)).export(theirs / f"{scene.name}.glb")
 
     compared = contestants(["spheres"], weights={}, files={"theirs": str(theirs)})
     rows = run_benchmark(

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from maquette.declare import add_options, check, chosen, declarations, option, table
+from maquette.declare import add_options, check_bounds, chosen, declarations, option, table
 from maquette.errors import InputError
 
 
@@ -21,7 +21,7 @@ class Cake:
     maker: object = None  # not an option of the command line
 
     def __post_init__(self):
-        check(self)
+        check_bounds(self)
 
 
 def parsed(*words):

@@ -141,7 +141,9 @@ def test_the_walk_to_a_cluster_at_scale(cluster, demo, tmp_path, monkeypatch, re
             continue
         run_shell(block.replace("s3://bucket", bucket), folder, lambda words: words[1] != "serve")
     made = {path.name for path in (folder / "scenes").iterdir()}
-    assert made == {"first", "second"} and (store.place(bucket) / "scenes/first/scene.glb").exists()
+    assert (
+        made == {"first", "second"} and (store.path_at(bucket) / "scenes/first/scene.glb").exists()
+    )
 
 
 def test_the_demo_leaves_the_picture_and_its_truth(demo):

@@ -124,7 +124,7 @@ def refuse_unknown(given: Iterable[str], known: Collection[str], what: str) -> N
             raise InputError(f"{what} has no option {name!r}; {meant}")
 
 
-def check(options: Any) -> None:
+def check_bounds(options: Any) -> None:
     """InputError for the first value of a dataclass of options that is outside of its bounds."""
     for name, declaration in declarations(type(options)).items():
         declaration.check(name, getattr(options, name))

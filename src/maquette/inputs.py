@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from maquette.given.fit import GeometrySource, Shown, fit_geometry
 from maquette.masks.diagnose import diagnose
-from maquette.masks.labels import painted
+from maquette.masks.labels import painted_labels
 from maquette.masks.read import MaskSource, load_masks, select_masks
 from maquette.photos.pixels import WORKING_SIDE, reduced, working_size
 from maquette.photos.read import ImageSource, describe_source, read_photo
@@ -41,7 +41,9 @@ def read_scene_input(
     given = SceneInput(photo, kept, describe_source(image), warnings, read.focal)
     if geometry is None or not geometry.is_there:
         return given
-    fitted = fit_geometry(geometry, Shown(size, painted(kept, target), read.focal, given.source))
+    fitted = fit_geometry(
+        geometry, Shown(size, painted_labels(kept, target), read.focal, given.source)
+    )
     return replace(
         given,
         warnings=(*warnings, *fitted.warnings),

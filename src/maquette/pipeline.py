@@ -43,7 +43,14 @@ from maquette.recipe import Options, load_for, open_perception
 from maquette.stages.check import check
 from maquette.stages.decode import mesh_from_volume
 from maquette.stages.perceive import perceive
-from maquette.stages.place import UNIT, filling_frame, ground_height, in_frame, place, scaled
+from maquette.stages.place import (
+    UNIT,
+    frame_of_instances,
+    ground_height,
+    instance_in_frame,
+    place,
+    scaled,
+)
 from maquette.stages.point import proposed
 from maquette.stages.seen import with_seen_depth
 from maquette.stages.support import known_supports
@@ -157,9 +164,9 @@ def _scene_of(kept: Attempt, given: SceneInput, provenance: JsonObject) -> Scene
     """What an attempt has made of the input."""
     instances, camera = kept.instances, kept.perception.camera
     if instances and kept.perception.given_depth is None:  # what is measured has its own unit
-        new_from_old = filling_frame(instances)
+        new_from_old = frame_of_instances(instances)
         camera = moved(camera, new_from_old)
-        instances = tuple(in_frame(instance, new_from_old) for instance in instances)
+        instances = tuple(instance_in_frame(instance, new_from_old) for instance in instances)
     supports = known_supports(kept.perception.supports, {i.label for i in instances})
     return Scene(
         instances=instances,

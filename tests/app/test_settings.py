@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from maquette.app import settings
-from maquette.app.settings import ServerSettings, default_data, require_extra
+from maquette.app.settings import ServerSettings, default_data, require_app
 from maquette.errors import InputError, MissingExtraError
 
 
@@ -19,10 +19,10 @@ def test_wrong_settings_are_named(tmp_path, wrong):
 
 
 def test_a_missing_extra_is_named_with_the_line_that_installs_it(monkeypatch):
-    require_extra()
+    require_app()
     monkeypatch.setattr(settings.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'maquette\[app\]'"):
-        require_extra()
+        require_app()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from maquette.batch.elsewhere import brought, is_elsewhere, renamed
 from maquette.batch.finished import outcome_of
 from maquette.batch.pairs import plan
 from maquette.cli import main
-from maquette.execute.store import place, written
+from maquette.execute.store import path_at, written
 from maquette.options import GeometryOptions
 from tests.tiny import write_photo
 
@@ -17,7 +17,7 @@ pytest.importorskip("upath")
 
 def uploaded(folder, url):
     for path in folder.iterdir():
-        with written(place(url) / path.name) as temporary:
+        with written(path_at(url) / path.name) as temporary:
             temporary.write_bytes(path.read_bytes())
     return url
 
@@ -59,7 +59,7 @@ def test_generate_at_a_url_makes_what_it_makes_in_a_folder(tmp_path, tiny_weight
         )
         == 1
     )
-    made = place("memory://made/out/a")
+    made = path_at("memory://made/out/a")
     assert (made / "scene.glb").read_bytes() == (tmp_path / "out/a/scene.glb").read_bytes()
     names = {p.relative_to(made).as_posix() for p in made.rglob("*") if p.is_file()}
     local = tmp_path / "out" / "a"

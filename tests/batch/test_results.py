@@ -12,7 +12,7 @@ import pytest
 
 import maquette
 from maquette.batch import results
-from maquette.batch.finished import Products, fingerprint, is_finished, missing, read_document
+from maquette.batch.finished import Products, content_hash, is_finished, missing, read_document
 from maquette.batch.results import write_result
 from maquette.errors import InputError, OutputError
 from tests.document.scenes import make_scene
@@ -272,16 +272,16 @@ def test_without_hard_links_it_works_as_well(tmp_path, monkeypatch):
 
 def test_fingerprint_follows_contents_and_names(tmp_path):
     (tmp_path / "a").write_bytes(b"1")
-    one = fingerprint(tmp_path / "a")
-    folder = fingerprint(tmp_path)
+    one = content_hash(tmp_path / "a")
+    folder = content_hash(tmp_path)
     (tmp_path / "b").write_bytes(b"1")
-    assert fingerprint(tmp_path / "b") == one and fingerprint(tmp_path) != folder
+    assert content_hash(tmp_path / "b") == one and content_hash(tmp_path) != folder
     (tmp_path / "b").unlink()
-    assert fingerprint(tmp_path) == folder
+    assert content_hash(tmp_path) == folder
     (tmp_path / "a").rename(tmp_path / "c")
-    assert fingerprint(tmp_path) != folder
+    assert content_hash(tmp_path) != folder
     with pytest.raises(InputError, match="no such file"):
-        fingerprint(tmp_path / "nowhere")
+        content_hash(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("formats", [("gltf",), ("glb", "usd"), ()])

@@ -58,7 +58,7 @@ def test_provenance_names_the_weights_and_what_it_was_made_from(job, session, ti
     provenance = maquette.load(job.folder).provenance
     assert provenance["checkpoint"]["name"] == tiny_weights.name
     assert (
-        provenance["request"]["photo"] == finished.fingerprint(job.photo)
+        provenance["request"]["photo"] == finished.content_hash(job.photo)
         and "device" not in provenance["request"]
     )
 

@@ -87,9 +87,7 @@ def test_structure_flow_of_iscene():
     noise = torch.randn(1, 3, 8, *(SIDE,) * 3)
     measured = [
         peak(
-            lambda n=n: iscene3d.sample_structure(
-                flow, torch.randn(n, 3, TOKENS, WIDTH), noise, GUIDED
-            )
+            lambda n=n: iscene3d.sample_slots(flow, torch.randn(n, 3, TOKENS, WIDTH), noise, GUIDED)
         )
         for n in (1, 2)
     ]

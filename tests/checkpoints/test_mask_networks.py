@@ -15,7 +15,7 @@ from maquette.checkpoints.mask_networks import (
     whole_objects,
 )
 from maquette.errors import CheckpointError, InputError
-from maquette.masks.propose import Click, Prompts, answers
+from maquette.masks.propose import Click, Prompts, prompted_masks
 from maquette.masks.segment import ByColour
 from maquette.types import InstanceMask
 from tests.checkpoints import tiny_hub
@@ -125,12 +125,12 @@ def test_clicks_and_boxes_choose_among_segments():
     left, right = disc(60, 90, 20, 30, 10), disc(60, 90, 60, 30, 12)
     photo = Segments(lambda: numbered([right, left], ["b", "a"]), (60, 90))
     assert [mask.name for mask in photo.everything()] == ["a", "b"]
-    (one,) = answers(photo, Prompts(clicks=(Click(20, 30, 1),)))
+    (one,) = prompted_masks(photo, Prompts(clicks=(Click(20, 30, 1),)))
     assert (one.mask == left).all()
     both = photo.clicked([Click(60, 30, 1)], left)
     assert (both == (left | right)).all()
     assert (photo.clicked([Click(60, 30, 1, False)], both) == left).all()
-    (boxed,) = answers(photo, Prompts(boxes=((45, 15, 75, 45),)))
+    (boxed,) = prompted_masks(photo, Prompts(boxes=((45, 15, 75, 45),)))
     assert (boxed.mask == right).all()
     with pytest.raises(InputError, match="under the click"):
         photo.clicked([Click(2, 2, 1)])

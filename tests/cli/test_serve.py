@@ -13,7 +13,7 @@ deployment = pytest.importorskip("maquette.serve.deployment")
 def served(monkeypatch):
     calls = []
     monkeypatch.setattr(module, "_require_ray", lambda: None)
-    monkeypatch.setattr(deployment, "serve", lambda settings, *_: calls.append(settings))
+    monkeypatch.setattr(deployment, "deploy", lambda settings, *_: calls.append(settings))
     return calls
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from maquette.data.captions import things_of
 from maquette.data.catalogue import AssetList, Catalogue
-from maquette.data.layout import place
+from maquette.data.layout import placed_asset
 from maquette.data.scenes import ComposedScene
 from maquette.data.views import ViewConfig, boxes_in_scene, sample_view
 from maquette.geometry.cameras import project
@@ -26,7 +26,7 @@ def test_things_of_a_view_are_where_the_picture_shows_them():
             (x, 0.0, z) for x, z in rng.uniform(-2, 2, (3, 2)) + np.array([[-3, 0], [3, 0], [0, 4]])
         ]
         scene = ComposedScene(
-            tuple(place(catalogue, k, 1.0, 0.4 * k, foot) for k, foot in enumerate(feet)),
+            tuple(placed_asset(catalogue, k, 1.0, 0.4 * k, foot) for k, foot in enumerate(feet)),
             "test",
         )
         view = sample_view(scene, catalogue, rng, ViewConfig(size=48, unmasked=0.0, cut=0.0))

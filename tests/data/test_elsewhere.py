@@ -8,7 +8,7 @@ from maquette.cli import main
 from maquette.data.shards import read_shards
 from maquette.errors import MaquetteError
 from maquette.execute import store
-from maquette.execute.store import place, written
+from maquette.execute.store import path_at, written
 from maquette.train.stored import StoredViews
 
 pytest.importorskip("upath")
@@ -32,7 +32,7 @@ def test_import_and_build_at_a_url(tmp_path, home, capsys):
     trimesh.creation.icosphere(1).export(meshes / "ball.obj")
     (meshes / "bad.stl").write_bytes(b"nothing")
     for path in meshes.iterdir():
-        with written(place(f"memory://data/meshes/{path.name}")) as temporary:
+        with written(path_at(f"memory://data/meshes/{path.name}")) as temporary:
             temporary.write_bytes(path.read_bytes())
     build = ["--scenes", "3", "--views", "1", "--size", "32", "--per-shard", "2", "--jobs", "0"]
     for root in (str(tmp_path), "memory://data"):
@@ -41,11 +41,11 @@ def test_import_and_build_at_a_url(tmp_path, home, capsys):
         assert f"{root}/meshes/bad.stl" in capsys.readouterr().out
         shards = ["--library", f"{root}/library", "--out", f"{root}/shards", *build]
         assert main(["data", "build", *shards]) == 0
-    far = contents(place("memory://data/library"))
+    far = contents(path_at("memory://data/library"))
     near = contents(tmp_path / "library")
     assert far.keys() == near.keys()
     assert all(far[name] == near[name] for name in near if name != "failed.jsonl")  # names paths
-    assert contents(place("memory://data/shards")) == contents(tmp_path / "shards")
+    assert contents(path_at("memory://data/shards")) == contents(tmp_path / "shards")
     views = [StoredViews.open(f"{root}/shards") for root in (tmp_path, "memory://data")]
     for seed in range(3):
         one, other = (view(np.random.default_rng(seed)) for view in views)

@@ -6,7 +6,13 @@ import pytest
 import trimesh
 
 from maquette.data.catalogue import Catalogue
-from maquette.data.layout import LayoutConfig, layout_on_floor, place, poisson_discs, stack_on
+from maquette.data.layout import (
+    LayoutConfig,
+    layout_on_floor,
+    placed_asset,
+    poisson_discs,
+    stack_on,
+)
 from maquette.data.polygons import distance_to_edges, inside_polygon
 from tests.data.toys import Toys, toy
 
@@ -38,7 +44,7 @@ def test_discs_depend_on_the_generator_only() -> None:
 
 def test_placed_objects_stand_on_their_height_and_turn_about_the_vertical() -> None:
     cube = toy(trimesh.creation.box((1.0, 0.5, 0.25)))
-    placement = place(Catalogue.of(Toys((cube,))), 0, 2.0, 0.7, (3.0, 1.0, -2.0))
+    placement = placed_asset(Catalogue.of(Toys((cube,))), 0, 2.0, 0.7, (3.0, 1.0, -2.0))
     world = cube.vertices @ placement.world_from_asset[:3, :3].T + placement.world_from_asset[:3, 3]
     assert world[:, 1].min() == pytest.approx(1.0) and np.ptp(world[:, 1]) == pytest.approx(1.0)
     assert np.allclose(world.mean(0)[[0, 2]], [3.0, -2.0], atol=1e-6)
@@ -68,7 +74,7 @@ def test_stacked_objects_stay_within_the_top_and_apart() -> None:
     catalogue = Catalogue.of(Toys.many())
     rng = np.random.default_rng(6)
     for _ in range(100):
-        table = place(catalogue, 0, 1.5, float(rng.uniform(-3, 3)), (1.0, 0.0, -2.0))
+        table = placed_asset(catalogue, 0, 1.5, float(rng.uniform(-3, 3)), (1.0, 0.0, -2.0))
         assets = rng.integers(0, len(catalogue), int(rng.integers(1, 8)))
         stacked = stack_on(catalogue, table, assets, rng)
         assert 1 <= len(stacked) <= len(assets)
@@ -98,6 +104,6 @@ def test_stacked_objects_stay_within_the_top_and_apart() -> None:
 
 def test_a_single_stacked_object_is_anchored_at_the_centroid() -> None:
     catalogue = Catalogue.of(Toys.many())
-    table = place(catalogue, 0, 1.5, 0.3, (1.0, 0.0, -2.0))
+    table = placed_asset(catalogue, 0, 1.5, 0.3, (1.0, 0.0, -2.0))
     (only,) = stack_on(catalogue, table, np.array([2]), np.random.default_rng(7))
     assert np.allclose(only.world_from_asset[[0, 2], 3], (1.0, -2.0), atol=5e-3)

@@ -9,17 +9,17 @@ from maquette.data.procedural.shapes import (
     ball,
     box,
     capsule,
-    cut,
     cylinder,
     lathe,
-    mirrored,
-    moved,
     painted,
     polygon_distance,
     prism,
     smooth_union,
+    subtracted,
     torus,
+    transformed,
     union,
+    with_mirror_image,
 )
 from maquette.errors import InputError
 from maquette.geometry.transforms import rotation_y
@@ -34,8 +34,8 @@ EXACT = {
     "cylinder": cylinder(0.4, 0.9),
     "prism": prism(SQUARE, 0.5),
     "lathe": lathe([(0, 0), (0.5, 0), (0.3, 0.6), (0, 0.6)]),
-    "moved": moved(box(0.9, 0.6, 0.4), x=0.2, y=0.1, rotation=rotation_y(0.7), scale=1.3),
-    "mirrored": mirrored(capsule((0.3, 0, 0), (0.5, 0.5, 0.2), 0.15)),
+    "moved": transformed(box(0.9, 0.6, 0.4), x=0.2, y=0.1, rotation=rotation_y(0.7), scale=1.3),
+    "mirrored": with_mirror_image(capsule((0.3, 0, 0), (0.5, 0.5, 0.2), 0.15)),
 }
 
 
@@ -94,14 +94,16 @@ def test_polygon_distance_of_a_concave_polygon_has_the_sign_of_membership():
 
 def test_unions_skip_far_parts_without_changing_the_result():
     parts = [
-        moved(ball(0.2), at=centre)
+        transformed(ball(0.2), at=centre)
         for centre in np.random.default_rng(2).uniform(-0.8, 0.8, (6, 3))
     ]
     every = np.array([part.distance(POINTS) for part in parts])
     assert np.allclose(union(*parts).distance(POINTS), every.min(0))
     blended = smooth_union(0.1, *parts).distance(POINTS)
     assert (blended <= every.min(0) + 1e-6).all() and (blended >= every.min(0) - 0.1).all()
-    assert np.allclose(cut(parts[0], parts[1]).distance(POINTS), np.maximum(every[0], -every[1]))
+    assert np.allclose(
+        subtracted(parts[0], parts[1]).distance(POINTS), np.maximum(every[0], -every[1])
+    )
 
 
 def test_a_meshed_solid_has_the_right_size_volume_and_paint():

@@ -6,8 +6,8 @@ import pytest
 from maquette.data.backgrounds import random_ground, tiling_noise
 from maquette.data.catalogue import Catalogue
 from maquette.data.compose import compose
-from maquette.data.illumination import around, develop, shadow_maps
-from maquette.data.layout import place
+from maquette.data.illumination import around, develop, stacked_shadow_maps
+from maquette.data.layout import placed_asset
 from maquette.data.rooms import compose_room
 from maquette.data.scenes import ComposedScene, placed_vertices
 from maquette.data.views import (
@@ -100,8 +100,8 @@ def test_every_label_is_there_and_visible_enough(views: tuple[View, ...]) -> Non
 
 
 def test_a_hidden_object_is_dropped_and_the_frame_is_that_of_the_rest(catalogue: Catalogue) -> None:
-    cover = place(catalogue, 1, 3.0, 0.0, (0.0, 0.0, 0.0))
-    hidden = place(catalogue, 2, 0.2, 0.0, (0.0, 1.0, 0.0))  # inside of the box
+    cover = placed_asset(catalogue, 1, 3.0, 0.0, (0.0, 0.0, 0.0))
+    hidden = placed_asset(catalogue, 2, 0.2, 0.0, (0.0, 1.0, 0.0))  # inside of the box
     view = sample_view(
         ComposedScene((hidden, cover), "test"), catalogue, np.random.default_rng(21), SMALL
     )
@@ -110,7 +110,7 @@ def test_a_hidden_object_is_dropped_and_the_frame_is_that_of_the_rest(catalogue:
 
 
 def test_a_view_that_shows_nothing_is_refused(catalogue: Catalogue) -> None:
-    speck = ComposedScene((place(catalogue, 2, 1.0, 0.0, (0.0, 0.0, 0.0)),), "test")
+    speck = ComposedScene((placed_asset(catalogue, 2, 1.0, 0.0, (0.0, 0.0, 0.0)),), "test")
     with pytest.raises(InputError, match="larger view size"):
         sample_view(
             speck,
@@ -190,7 +190,7 @@ def test_shadow_maps_measure_distance_along_the_light_in_texels() -> None:
         np.float32,
     )
     faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6]], np.int32)
-    maps = shadow_maps(quad, faces, np.array([[0.0, 1.0, 0.0], [0.3, 1.0, 0.2]]), 64)
+    maps = stacked_shadow_maps(quad, faces, np.array([[0.0, 1.0, 0.0], [0.3, 1.0, 0.2]]), 64)
     for depth, affine in zip(maps.depth, maps.texels_from_world.astype(np.float64)):
         column, row, level = affine[:, :3] @ (0.1, 0.5, 0.1) + affine[:, 3]
         assert depth[round(row), round(column)] == pytest.approx(level, abs=0.2)
@@ -227,9 +227,9 @@ def test_textures_repeat_without_a_seam() -> None:
 
 
 def test_a_close_up_is_fitted_to_what_is_in_focus(catalogue: Catalogue) -> None:
-    table = place(catalogue, 0, 3.0, 0.0, (0.0, 0.0, 0.0))
+    table = placed_asset(catalogue, 0, 3.0, 0.0, (0.0, 0.0, 0.0))
     top = 3.0 * float(catalogue.extents[0, 1])
-    balls = [place(catalogue, 2, 0.3, 0.0, (x, top, 0.0)) for x in (-0.2, 0.2)]
+    balls = [placed_asset(catalogue, 2, 0.3, 0.0, (x, top, 0.0)) for x in (-0.2, 0.2)]
     config = dataclasses.replace(SMALL, cut=0.0, off_centre=0.0, unmasked_support=1.0)
     for seed in range(5):
         rng = np.random.default_rng(seed)
@@ -241,9 +241,9 @@ def test_a_close_up_is_fitted_to_what_is_in_focus(catalogue: Catalogue) -> None:
 
 
 def test_the_centre_of_a_scene_is_in_front_of_a_close_up(catalogue: Catalogue) -> None:
-    table = place(catalogue, 0, 6.0, 0.0, (0.0, 0.0, 0.0))
+    table = placed_asset(catalogue, 0, 6.0, 0.0, (0.0, 0.0, 0.0))
     top = 6.0 * float(catalogue.extents[0, 1])
-    ball = place(catalogue, 2, 0.3, 0.0, (2.5, top, 0.0))
+    ball = placed_asset(catalogue, 2, 0.3, 0.0, (2.5, top, 0.0))
     scene = ComposedScene((table, ball), "test", focus=(1,))
     config = dataclasses.replace(SMALL, unmasked_support=0.0)
     depths = []

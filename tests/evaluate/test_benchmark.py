@@ -15,7 +15,7 @@ import pytest
 from maquette.errors import InputError
 from maquette.evaluate import benchmark
 from maquette.evaluate.benchmark import BenchmarkPlan, run_benchmark
-from maquette.evaluate.cases import Case, scene_of
+from maquette.evaluate.cases import Case, scene_of_meshes
 from maquette.evaluate.contestants import Contestant, contestants
 from maquette.evaluate.rows import MEASUREMENTS, read_rows, read_table
 from maquette.execute.pool import HERE, Engine
@@ -158,7 +158,9 @@ def test_a_method_without_a_result_is_a_row_of_misses(tmp_path):
     theirs = tmp_path / "theirs" / "random"
     theirs.mkdir(parents=True)
     truth = Toy(0).load().truth
-    write_glb(scene_of({name: truth[name] for name in sorted(truth)[1:]}), theirs / "0000.glb")
+    write_glb(
+        scene_of_meshes({name: truth[name] for name in sorted(truth)[1:]}), theirs / "0000.glb"
+    )
     rows = run_benchmark(
         plan(
             tmp_path / "run",
@@ -177,7 +179,7 @@ def test_predictions_that_fit_no_name_are_misses_with_the_reason(tmp_path):
     (tmp_path / "theirs" / "random").mkdir(parents=True)
     truth = Toy(0).load().truth
     write_glb(
-        scene_of({f"thing_{k}": mesh for k, mesh in enumerate(truth.values())}),
+        scene_of_meshes({f"thing_{k}": mesh for k, mesh in enumerate(truth.values())}),
         tmp_path / "theirs" / "random" / "0000.glb",
     )
     made = plan(
@@ -206,7 +208,7 @@ def test_scenes_that_cannot_be_used_are_named_not_skipped(tmp_path):
 def test_a_damaged_prediction_costs_its_scene_only(tmp_path):
     theirs = tmp_path / "theirs" / "random"
     theirs.mkdir(parents=True)
-    write_glb(scene_of(Toy(0).load().truth), theirs / "0000.glb")
+    write_glb(scene_of_meshes(Toy(0).load().truth), theirs / "0000.glb")
     content = bytearray((theirs / "0000.glb").read_bytes())
     text_end = 20 + int.from_bytes(content[12:16], "little")
     content[20:text_end] = content[20:text_end].replace(b'"bufferView":', b'"bufferWiew":')
@@ -281,7 +283,7 @@ def test_whatever_a_method_raises_is_a_miss_of_its_scene_only(tmp_path, monkeypa
     def stumble(case):
         if case.name == "random/0000":
             raise RuntimeError("stumbled")
-        return scene_of(case.truth)
+        return scene_of_meshes(case.truth)
 
     monkeypatch.setattr(benchmark, "started", lambda contestant: stumble)
     benchmark._predictor.cache_clear()

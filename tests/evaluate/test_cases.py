@@ -11,9 +11,9 @@ from maquette.evaluate.cases import (
     camera_from_dict,
     camera_to_dict,
     load_case,
-    measured,
+    measured_case,
     save_case,
-    scene_of,
+    scene_of_meshes,
     view_centric,
 )
 from maquette.evaluate.readers.folder import read_folder
@@ -67,7 +67,7 @@ def test_damaged_folders_say_what_to_do(case, tmp_path):
 def test_masks_and_truth_name_the_same_objects(case):
     truth = dict(list(case.truth.items())[1:])
     with pytest.raises(InputError, match="masks alone \\['instance_1'\\]"):
-        measured("x", case.scene_input, truth, None)
+        measured_case("x", case.scene_input, truth, None)
 
 
 def test_view_centric_undoes_any_upright_similarity(case):
@@ -104,7 +104,7 @@ def test_cameras_come_back_and_wrong_ones_are_refused(case):
 
 
 def test_labels_follow_the_names(case):
-    scene = scene_of(
+    scene = scene_of_meshes(
         {
             "instance_10": case.truth["instance_1"],
             "instance_2": case.truth["instance_2"],
@@ -113,4 +113,4 @@ def test_labels_follow_the_names(case):
     )
     assert [i.node_name for i in scene.instances] == ["instance_2", "instance_10", "sofa"]
     assert [i.label for i in scene.instances][:2] == [2, 10] and scene.camera.width > 0
-    assert scene_of({}).instances == ()
+    assert scene_of_meshes({}).instances == ()

@@ -12,7 +12,7 @@ from maquette.document.scene_json import save
 from maquette.evaluate.report import page, pictures
 from maquette.execute import store
 from maquette.execute.pool import HERE
-from maquette.execute.store import place, written
+from maquette.execute.store import path_at, written
 from tests.document.scenes import make_scene
 from tests.evaluate.scenes import Toy, room
 from tests.execute.test_store import s3  # noqa: F401 (a fixture)
@@ -31,7 +31,7 @@ def url(request, tmp_path, monkeypatch):
 def upload(folder, url):
     for path in folder.rglob("*"):
         if path.is_file():
-            with written(place(f"{url}/{path.relative_to(folder).as_posix()}")) as temporary:
+            with written(path_at(f"{url}/{path.relative_to(folder).as_posix()}")) as temporary:
                 temporary.write_bytes(path.read_bytes())
 
 
@@ -85,13 +85,13 @@ def test_a_benchmark_and_its_report_at_a_url(url, tmp_path, capsys, monkeypatch)
         capsys.readouterr()
         assert main(["report", f"{root}/run"]) == 0
         assert "/run/report.html (" in capsys.readouterr().out
-    far = contents(place(url))
+    far = contents(path_at(url))
     near = contents(tmp_path / "near")
     assert far.keys() == near.keys() >= {"run/report.html", "run/table.md", "results.md"}
     assert far["run/rows.csv"].count(b"\n") == near["run/rows.csv"].count(b"\n") > 2
     assert far["run/report.html"].lower().startswith(b"<!doctype html>")
     assert main(["report", f"{url}/run", "--out", f"{url}/other.html"]) == 0
-    assert len(place(f"{url}/other.html").read_bytes()) > 100_000
+    assert len(path_at(f"{url}/other.html").read_bytes()) > 100_000
     capsys.readouterr()
     assert main(["report", f"{url}/nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err

@@ -10,10 +10,10 @@ from maquette.evaluate.rows import (
     ResultRow,
     column,
     distinct,
-    measured,
+    measured_names,
     number,
-    picked,
     read_rows,
+    rows_where,
     write_table,
 )
 
@@ -74,7 +74,10 @@ def test_empty_cells_are_nan():
 
 def test_rows_are_picked_by_their_fields_in_their_order():
     rows = [replace(ROW, scene=f"random/{k}", method="ab"[k % 2]) for k in range(4)]
-    assert [row.scene for row in picked(rows, method="b")] == ["random/1", "random/3"]
-    assert picked(rows, method="b", scene="random/0") == []
+    assert [row.scene for row in rows_where(rows, method="b")] == ["random/1", "random/3"]
+    assert rows_where(rows, method="b", scene="random/0") == []
     assert distinct(rows, "method") == ["a", "b"]
-    assert measured([ROW], ("silhouette", "f_s", "gpu_peak_mb", "seconds")) == ["f_s", "seconds"]
+    assert measured_names([ROW], ("silhouette", "f_s", "gpu_peak_mb", "seconds")) == [
+        "f_s",
+        "seconds",
+    ]

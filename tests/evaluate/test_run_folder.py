@@ -4,7 +4,7 @@ import pytest
 
 from maquette.errors import InputError
 from maquette.evaluate.rows import ResultRow, write_table
-from maquette.evaluate.run_folder import RunFolder, finished
+from maquette.evaluate.run_folder import RunFolder, finished_record
 
 
 def test_protocols_go_by_name_or_id_and_scenes_by_their_set(tmp_path):
@@ -24,11 +24,11 @@ def test_protocols_go_by_name_or_id_and_scenes_by_their_set(tmp_path):
 
 def test_what_is_not_there_or_damaged_is_not_done(tmp_path):
     path = tmp_path / "a.json"
-    assert finished(path) is None
+    assert finished_record(path) is None
     path.write_text("{")
-    assert finished(path) is None
+    assert finished_record(path) is None
     path.write_text(json.dumps({"score": 1}))
-    assert finished(path) == {"score": 1}
+    assert finished_record(path) == {"score": 1}
 
 
 def test_a_run_without_rows_is_not_finished(tmp_path):

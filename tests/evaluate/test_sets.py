@@ -6,7 +6,7 @@ import trimesh
 
 from maquette.data.catalogue import Catalogue
 from maquette.errors import InputError
-from maquette.evaluate.cases import scene_of
+from maquette.evaluate.cases import scene_of_meshes
 from maquette.evaluate.sets import OCCLUSION, SETS, SetSource, make_case, stacked
 from maquette.geometry.cameras import project
 from maquette.render.silhouette import silhouettes_alone
@@ -63,7 +63,7 @@ def test_truth_lies_in_the_scene_frame_and_under_its_mask(cases, name):
 def test_occlusion_scenes_hide_an_object_by_40_to_75_per_cent(cases):
     for case in cases["occlusion"]:
         alone = silhouettes_alone(
-            scene_of(case.truth, case.camera)
+            scene_of_meshes(case.truth, case.camera)
         )  # against what the photo itself shows of each object
         shares = {m.label: 1 - m.mask.sum() / alone[m.label].sum() for m in case.scene_input.masks}
         assert OCCLUSION[0] <= max(case.hidden.values()) <= OCCLUSION[1]

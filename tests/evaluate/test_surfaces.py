@@ -4,12 +4,12 @@ import trimesh
 
 from maquette.errors import InputError
 from maquette.evaluate.surfaces import (
-    check_mesh,
     joined,
     normalised,
     sample_mesh,
     stream,
     triangle_areas,
+    why_no_surface,
 )
 from maquette.geometry.transforms import rotation_y, similarity
 from tests.evaluate.scenes import chair
@@ -97,15 +97,15 @@ def test_joined_keeps_everything():
 
 def test_what_is_wrong_with_a_mesh_is_said():
     mesh = chair()
-    assert check_mesh(mesh, "chair") == ""
-    assert "no faces" in check_mesh(trimesh.Trimesh(mesh.vertices), "chair")
-    assert "no area" in check_mesh(
+    assert why_no_surface(mesh, "chair") == ""
+    assert "no faces" in why_no_surface(trimesh.Trimesh(mesh.vertices), "chair")
+    assert "no area" in why_no_surface(
         trimesh.Trimesh([[0, 0, 0], [1, 1, 1], [2, 2, 2]], [[0, 1, 2]], process=False), "chair"
     )
     broken = mesh.vertices.copy()
     broken[3] = np.nan
     with pytest.raises(InputError, match="'chair': 1 of 56 vertices"):
-        check_mesh(trimesh.Trimesh(broken, mesh.faces, process=False), "chair")
+        why_no_surface(trimesh.Trimesh(broken, mesh.faces, process=False), "chair")
 
 
 def test_areas():

@@ -18,8 +18,8 @@ from maquette.execute.store import (
     brought_here,
     is_far,
     kept_here,
-    mirrored,
-    place,
+    local_copy,
+    path_at,
     prepared_folder,
     span,
     written,
@@ -63,7 +63,7 @@ def s3():
         while not answers(port):
             assert server.poll() is None and time.monotonic() < deadline
             time.sleep(0.2)
-        place("s3://bucket").fs.mkdir("bucket")
+        path_at("s3://bucket").fs.mkdir("bucket")
         yield "s3://bucket"
     server.terminate()
     server.wait()
@@ -73,13 +73,13 @@ def s3():
 def url(request):
     """A folder that nobody has used before."""
     root = request.getfixturevalue("s3") if request.param == "s3" else "memory://"
-    return place(f"{root}/{uuid.uuid4().hex}")
+    return path_at(f"{root}/{uuid.uuid4().hex}")
 
 
 def test_local_places_are_paths(tmp_path):
-    assert place(str(tmp_path)) == tmp_path and not is_far(place(tmp_path))
-    assert place(tmp_path.as_uri()) == tmp_path
-    assert place(r"C:\scenes").name.endswith("scenes") and is_far(place("memory://a/b"))
+    assert path_at(str(tmp_path)) == tmp_path and not is_far(path_at(tmp_path))
+    assert path_at(tmp_path.as_uri()) == tmp_path
+    assert path_at(r"C:\scenes").name.endswith("scenes") and is_far(path_at("memory://a/b"))
 
 
 def test_a_file_appears_when_it_is_whole(url):
@@ -122,7 +122,7 @@ def test_a_mirror_sends_what_changed_also_when_interrupted_and_the_last_file_las
     sent = []
     send = store._send
     monkeypatch.setattr(store, "_send", lambda a, b: (sent.append(b.name), send(a, b)))
-    with pytest.raises(KeyboardInterrupt), mirrored(url, "index") as here:
+    with pytest.raises(KeyboardInterrupt), local_copy(url, "index") as here:
         (here / "index").write_text("new index")
         (here / "old").unlink()
         (here / "shares").mkdir()
@@ -151,16 +151,16 @@ def test_a_copy_is_made_once_until_the_content_changes(url, tmp_path, monkeypatc
 
 def test_what_cannot_be_is_said_in_one_line(monkeypatch):
     with pytest.raises(InputError, match="expected a folder, or a URL such as s3://"):
-        place("nobody://knows/this")
+        path_at("nobody://knows/this")
     with pytest.raises(InputError, match="memory://not/there: there is no such file or folder"):
         kept_here("memory://not/there")
-    system = type(place("memory://a").fs)
+    system = type(path_at("memory://a").fs)
     monkeypatch.setattr(system, "exists", refuse)
     with pytest.raises(InputError, match=r"memory://a/b: cannot be reached \(no rights\); check"):
-        place("memory://a/b")
+        path_at("memory://a/b")
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'maquette\[cloud\]'"):
-        place("s3://bucket/folder")
+        path_at("s3://bucket/folder")
 
 
 @pytest.mark.tools

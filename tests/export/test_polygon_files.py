@@ -8,7 +8,7 @@ import trimesh
 
 from maquette.errors import InputError
 from maquette.export.mesh_files import read_mesh_file
-from maquette.export.polygon_files import cut, obj_of_triangles, off_of_triangles
+from maquette.export.polygon_files import obj_of_triangles, off_of_triangles, triangulated
 from tests.export.polygons import AREA, BRACKET, obj, off, ply, read
 
 FILES = {
@@ -71,6 +71,6 @@ def test_faces_with_absurdly_many_corners_are_refused_unless_convex():
         points = np.stack([radius * np.cos(angle), radius * np.sin(angle), 0 * angle], axis=1)
         if is_star:
             with pytest.raises(InputError, match="6000 corners, more than 5000"):
-                cut(points, [np.arange(6000)])
+                triangulated(points, [np.arange(6000)])
         else:
-            assert cut(points, [np.arange(6000)])[0].shape == (5998, 3)
+            assert triangulated(points, [np.arange(6000)])[0].shape == (5998, 3)

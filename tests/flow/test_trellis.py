@@ -9,7 +9,7 @@ from maquette.flow.trellis import (
     integrate,
     levels,
     predict_data,
-    sample,
+    sample_guided,
     sampling_from_config,
 )
 
@@ -32,7 +32,7 @@ def test_the_ninth_level_of_twelve_is_one_half():
 def test_strength_means_one_plus_s_times_conditional_minus_s_times_unconditional():
     noise = torch.randn(1, 3)
     sampling = TrellisSampling(steps=1, strength=2.0, interval=(0.0, 1.0))
-    found = sample(
+    found = sample_guided(
         lambda x, t: torch.full_like(x, 5.0), lambda x, t: torch.full_like(x, 1.0), noise, sampling
     )
     torch.testing.assert_close(found, noise - (3 * 5.0 - 2 * 1.0))

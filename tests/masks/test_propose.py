@@ -10,9 +10,9 @@ from maquette.masks.propose import (
     Click,
     PhotoMasks,
     Prompts,
-    answers,
     check_box,
     clicks_for,
+    prompted_masks,
     without_overlap,
 )
 from maquette.types import InstanceMask
@@ -42,7 +42,7 @@ class Squares:
 
 def test_a_box_is_an_object_and_the_smaller_has_what_two_claim():
     photo: PhotoMasks = Squares()
-    large, small = answers(photo, Prompts(boxes=((0, 0, 30, 30), (31, 20, 20, 10.2))))
+    large, small = prompted_masks(photo, Prompts(boxes=((0, 0, 30, 30), (31, 20, 20, 10.2))))
     assert (large.label, small.label) == (1, 2)
     assert small.mask.sum() == 10 * 11 and large.mask.sum() == 30 * 30 - 10 * 10
     assert not (large.mask & small.mask).any()
@@ -56,7 +56,7 @@ def test_a_label_of_clicks_is_an_object_and_others_are_not_it():
         (20, 10, False),
         (20, 20, False),
     ]
-    first, fourth = answers(Squares(), Prompts(clicks=clicks))
+    first, fourth = prompted_masks(Squares(), Prompts(clicks=clicks))
     assert (first.label, fourth.label) == (1, 4)
     assert first.mask.sum() == 25 - 15 and fourth.mask.sum() == 50
 
@@ -67,7 +67,7 @@ def test_a_negative_click_for_another_object_says_nothing():
 
 
 def test_nothing_at_all_is_everything():
-    (found,) = answers(Squares(), Prompts())
+    (found,) = prompted_masks(Squares(), Prompts())
     assert found.name == "square"
 
 
@@ -84,7 +84,7 @@ def test_nothing_at_all_is_everything():
 )
 def test_what_cannot_be_asked_is_said(prompts, message):
     with pytest.raises(InputError, match=message):
-        answers(Squares(), prompts)
+        prompted_masks(Squares(), prompts)
 
 
 def test_a_box_is_clipped_to_the_photo_and_its_corners_are_sorted():

@@ -11,7 +11,7 @@ import torch
 from maquette.flow.ddpm import LinearSchedule, ddim
 from maquette.flow.distillation import sds_loss
 from maquette.flow.trellis import TrellisSampling
-from maquette.models.iscene3d import draw_noise, encode_slots, sample_structure
+from maquette.models.iscene3d import draw_noise, encode_slots, sample_slots
 from maquette.models.midi3d import MidiCondition, MidiSampling, decode_field, sample_midi
 from maquette.models.multi_instance import MultiInstanceConfig, MultiInstanceGenerator
 from maquette.models.part_shapes import PartShapes
@@ -110,7 +110,7 @@ def iscene_with_all_savings(place):
     noise = draw_noise(network, torch.Generator().manual_seed(0))
     context = iscene.given()[2]
     network, context = place(network, context)
-    return lambda: sample_structure(network, context, noise, STEPS)
+    return lambda: sample_slots(network, context, noise, STEPS)
 
 
 def midi_with_all_savings(place):

@@ -5,7 +5,7 @@ made. Savings: test_savings.py.
 import torch
 
 from maquette.flow.trellis import TrellisSampling
-from maquette.models.iscene3d import RELEASED, draw_noise, sample_structure
+from maquette.models.iscene3d import RELEASED, draw_noise, sample_slots
 from tests.models.test_savings import EXACT
 from tests.models.test_scene_context_flow import given, network
 
@@ -23,10 +23,8 @@ def test_an_instance_does_not_depend_on_the_others():
     made = network(gate=True)
     context = one_photo()
     noise = draw_noise(made, torch.Generator().manual_seed(5))
-    both = sample_structure(made, context, noise, SAMPLING)
-    alone = torch.cat(
-        [sample_structure(made, context[i : i + 1], noise, SAMPLING) for i in range(2)]
-    )
+    both = sample_slots(made, context, noise, SAMPLING)
+    alone = torch.cat([sample_slots(made, context[i : i + 1], noise, SAMPLING) for i in range(2)])
     torch.testing.assert_close(both, alone, **EXACT)
     torch.testing.assert_close(both[0, 1], both[1, 1], **EXACT)  # the scene is the same for all
     assert (both[0, 0] - both[1, 0]).abs().max() > 1e-3
@@ -45,7 +43,7 @@ def test_the_last_trace_is_the_result():
     context = one_photo()
     noise = draw_noise(made, torch.Generator().manual_seed(0))
     states = []
-    final = sample_structure(
+    final = sample_slots(
         made, context, noise, SAMPLING, trace=lambda step, x_t, x_0: states.append((step, x_t, x_0))
     )
     assert [step for step, _, _ in states] == [0, 1, 2] and torch.equal(states[-1][1], final)

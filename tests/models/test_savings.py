@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from maquette.flow.trellis import TrellisSampling
-from maquette.models.iscene3d import draw_noise, encode_slots, sample_structure
+from maquette.models.iscene3d import draw_noise, encode_slots, sample_slots
 from maquette.models.midi3d import MidiCondition, MidiSampling, decode_field, sample_midi
 from maquette.models.savings import ALL, PLAIN, Savings
 from tests.models import test_scene_context_flow as iscene
@@ -41,14 +41,14 @@ def structure():
         context,
         noise,
         sampling,
-        sample_structure(network, context, noise, sampling, PLAIN),
+        sample_slots(network, context, noise, sampling, PLAIN),
     )
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_structure_latents(structure, choice):
     *arguments, plain = structure
-    torch.testing.assert_close(sample_structure(*arguments, CHOICES[choice]), plain, **EXACT)
+    torch.testing.assert_close(sample_slots(*arguments, CHOICES[choice]), plain, **EXACT)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def operations(run):
 def test_a_saving_of_the_structure_stage_saves_operations(structure, switch):
     *arguments, _ = structure
     plain, saved = (
-        operations(lambda savings=savings: sample_structure(*arguments, savings))
+        operations(lambda savings=savings: sample_slots(*arguments, savings))
         for savings in (PLAIN, CHOICES[switch])
     )
     assert saved < plain

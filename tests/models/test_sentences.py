@@ -13,7 +13,7 @@ from maquette.models.sentences import (
     are_close,
     caption,
     colour_word,
-    mirrored,
+    mirrored_thing,
     plural,
     relation,
     rests_on,
@@ -84,8 +84,10 @@ def test_a_mirrored_scene_swaps_left_and_right_only():
         a, b = random_things(rng)
         eye = rng.uniform(-4, 4, 3)
         there = relation(a, b, eye)
-        assert relation(mirrored(a), mirrored(b), eye * [-1, 1, 1]) == swapped.get(there, there)
-        np.testing.assert_allclose(mirrored(mirrored(a)).box, a.box)
+        assert relation(mirrored_thing(a), mirrored_thing(b), eye * [-1, 1, 1]) == swapped.get(
+            there, there
+        )
+        np.testing.assert_allclose(mirrored_thing(mirrored_thing(a)).box, a.box)
 
 
 def test_swapping_places_swaps_the_sentence():

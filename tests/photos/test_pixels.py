@@ -4,7 +4,7 @@ import pytest
 from maquette.geometry.boxes import pixel_box
 from maquette.photos.pixels import (
     connected_parts,
-    cut,
+    crop,
     going_on,
     grown,
     large_parts,
@@ -28,12 +28,12 @@ def test_a_box_holds_the_mask_and_touches_it_on_all_sides():
 
 def test_a_cut_inside_of_the_picture_is_a_slice_and_beyond_it_lies_the_fill():
     image = photo()  # 48 x 64
-    assert (cut(image, (10, 20, 30, 25)) == image[20:25, 10:30]).all()
-    part = cut(image, (-3, 45, 5, 53), fill=(1, 2, 3))
+    assert (crop(image, (10, 20, 30, 25)) == image[20:25, 10:30]).all()
+    part = crop(image, (-3, 45, 5, 53), fill=(1, 2, 3))
     assert part.shape == (8, 8, 3) and (part[:3, 3:] == image[45:, :5]).all()
     assert (part[:, :3] == (1, 2, 3)).all() and (part[3:] == (1, 2, 3)).all()
     for box in ((200, 200, 204, 204), (-9, -9, -5, -5), (70, -5, 74, -1)):
-        assert (cut(image, box) == 0).all()
+        assert (crop(image, box) == 0).all()
 
 
 def test_a_plane_goes_on_beyond_its_outline_and_a_step_does_not():

@@ -6,7 +6,7 @@ import pytest
 from maquette.geometry.cameras import intrinsics_from_fov, lift, look_at
 from maquette.render.lighting import Lighting, dome
 from maquette.render.rasterize import rasterize
-from maquette.render.shade import albedo_for, shade, with_ground
+from maquette.render.shade import albedo_for, shade, with_ground_plane
 from maquette.render.shadows import shadow_maps
 from maquette.types import Camera
 from tests.render.test_shadows import BOX, hits_box
@@ -48,7 +48,9 @@ def test_a_floor_with_the_albedo_for_a_picture_looks_like_the_picture():
     )
     light = lighting.sky + lighting.key / np.sqrt(1.16)
     nothing = rasterize(np.zeros((0, 3)), np.zeros((0, 3)), camera)
-    image = shade(with_ground(nothing, camera, 0.0, albedo_for(picture, light)), camera, lighting)
+    image = shade(
+        with_ground_plane(nothing, camera, 0.0, albedo_for(picture, light)), camera, lighting
+    )
     assert np.abs(image.astype(int) - picture).max() <= 2
 
 
@@ -56,7 +58,7 @@ def test_a_floor_with_the_albedo_for_a_picture_looks_like_the_picture():
 def test_ground_lies_at_its_height_behind_the_objects_and_receives_their_shadow():
     camera = camera_at((0.8, 0.9, 1.4))
     objects = rasterize(BOX.vertices, BOX.faces, camera)
-    buffers = with_ground(objects, camera, -0.3, np.ones(3), reach=4.0)
+    buffers = with_ground_plane(objects, camera, -0.3, np.ones(3), reach=4.0)
     seen = np.isfinite(buffers.depth)
     ground = seen & (buffers.instance < 0)
     points = lift(camera, np.where(seen, buffers.depth, 1.0))
@@ -72,7 +74,9 @@ def test_ground_lies_at_its_height_behind_the_objects_and_receives_their_shadow(
 
 def test_coarse_ambient_occlusion_is_close_to_the_fine_one():
     camera = camera_at((0.8, 0.9, 1.4), 161)  # odd: the last row and column have no partner
-    buffers = with_ground(rasterize(BOX.vertices, BOX.faces, camera), camera, -0.3, np.ones(3))
+    buffers = with_ground_plane(
+        rasterize(BOX.vertices, BOX.faces, camera), camera, -0.3, np.ones(3)
+    )
     lighting = dataclasses.replace(only_key([0.0, 1.0, 0.0], level=0.0), sky=np.full(3, 0.7))
     sky = shadow_maps(BOX.vertices, BOX.faces, dome(64), 128)
     fine, coarse, none = (

@@ -13,7 +13,7 @@ from maquette.geometry.cameras import intrinsics_from_fov, look_at, project
 from maquette.render.assemble import assemble
 from maquette.render.preview import render_scene
 from maquette.render.rasterize import rasterize
-from maquette.render.texture import textured
+from maquette.render.texture import textured_albedo
 from maquette.types import Camera, Instance, Scene
 from tests.render.unlit import unlit
 
@@ -55,7 +55,7 @@ def test_places_that_are_no_numbers_or_outside_of_the_texture_end_nothing():
     mesh = assemble([Instance(3, sheet(SimpleMaterial(image=ramp())), np.eye(4), 0)])
     odd = np.array([[np.nan, 0.5], [np.inf, -np.inf], [1e30, 2.0], [-1e30, -3.0]], np.float32)
     buffers = rasterize(mesh.vertices, mesh.faces, camera, face_instance=mesh.face_instance)
-    albedo = textured(buffers, replace(mesh, uv=odd), camera)
+    albedo = textured_albedo(buffers, replace(mesh, uv=odd), camera)
     assert albedo.min() >= 0 and albedo.max() <= 1 and (buffers.instance == 0).any()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from maquette.render.assemble import assemble
 from maquette.render.rasterize import rasterize
-from maquette.render.texture import textured
+from maquette.render.texture import textured_albedo
 
 
 def unlit(scene, camera=None):
@@ -22,5 +22,5 @@ def unlit(scene, camera=None):
         face_instance=mesh.face_instance,
     )
     labels = np.array([i.label for i in scene.instances] + [0], np.int32)
-    colours = textured(buffers, mesh, camera)
+    colours = textured_albedo(buffers, mesh, camera)
     return np.rint(255 * colours).astype(np.uint8), labels[buffers.instance]

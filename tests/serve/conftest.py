@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from maquette.serve.settings import ServeSettings
-from maquette.serve.shared import joined
+from maquette.serve.shared import open_shared
 from tests.app.live import write_template
 from tests.app.postgres import running
 
@@ -35,7 +35,7 @@ def join(settings):
     opened = []
 
     def another(lease=15.0):
-        opened.append(joined(settings, lease=lease))
+        opened.append(open_shared(settings, lease=lease))
         return opened[-1]
 
     yield another

@@ -215,10 +215,10 @@ def test_a_job_that_is_given_back_keeps_its_place_and_goes_alone(join):
 @pytest.mark.tools
 def test_nothing_is_lost_or_made_twice_when_postgresql_is_killed(tmp_path, postgres, template):
     from maquette.serve.settings import ServeSettings
-    from maquette.serve.shared import joined
+    from maquette.serve.shared import open_shared
 
     settings = ServeSettings(tmp_path / "data", database=postgres.create(secrets.token_hex(4)))
-    first = joined(settings)
+    first = open_shared(settings)
     made = add_jobs(first, 30)
     over = threading.Event()
 
@@ -251,7 +251,7 @@ def test_nothing_is_lost_or_made_twice_when_postgresql_is_killed(tmp_path, postg
             time.sleep(0.1)
         over.set()
 
-    studios = [joined(settings, lease=1.0) for _ in range(3)]
+    studios = [open_shared(settings, lease=1.0) for _ in range(3)]
     errors = at_once(*(lambda s=s: work(s) for s in studios), kill_and_wait)[:3]
     rows = first.store.all("SELECT id, state, scene FROM jobs")
     assert {row["id"] for row in rows} == set(made) and {row["state"] for row in rows} == {"done"}

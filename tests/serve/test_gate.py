@@ -11,7 +11,7 @@ from maquette.app.problems import Problem
 from maquette.serve.gate import Bell, gate
 from maquette.serve.maker import Maker
 from maquette.serve.settings import ServeSettings
-from maquette.serve.shared import joined
+from maquette.serve.shared import open_shared
 from tests.app.live import Live, fake_worker, label_png, picture
 from tests.serve.conftest import KINDS
 
@@ -134,7 +134,7 @@ def test_a_database_that_goes_away_is_503_and_everything_goes_on_afterwards(tmp_
 def test_a_job_for_which_nobody_was_called_is_found(tmp_path, monkeypatch):
     """As after the end of the gate that took it."""
     monkeypatch.setattr("maquette.serve.gate.ROUND", 0.05)
-    studio = joined(ServeSettings(tmp_path / "data"))
+    studio = open_shared(ServeSettings(tmp_path / "data"))
     calls = []
 
     async def work():
@@ -155,7 +155,7 @@ def test_a_job_for_which_nobody_was_called_is_found(tmp_path, monkeypatch):
 
 
 def test_without_any_worker_it_says_so(tmp_path):
-    studio = joined(ServeSettings(tmp_path / "data"))
+    studio = open_shared(ServeSettings(tmp_path / "data"))
     with pytest.raises(Problem, match="no worker starts") as caught:
         Bell(studio, None).capabilities(patience=0.0)
     assert caught.value.status == 503

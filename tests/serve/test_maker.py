@@ -13,7 +13,7 @@ from maquette.app import jobs
 from maquette.errors import MaquetteError
 from maquette.serve.maker import Maker
 from maquette.serve.settings import ServeSettings
-from maquette.serve.shared import joined
+from maquette.serve.shared import open_shared
 from tests.app.live import add_jobs, fake_worker
 from tests.app.test_restart import _children
 from tests.serve.test_claims import end_leases
@@ -36,7 +36,7 @@ def until(is_so):
 
 def test_the_job_of_a_killed_worker_is_done_by_another(tmp_path):
     settings = ServeSettings(tmp_path / "data")
-    studio = joined(settings)
+    studio = open_shared(settings)
     (name,) = add_jobs(studio, 1)
     studio.store.update("jobs", name, options={"steps": 100})  # for ever
     command = fake_worker(tmp_path / "template")
@@ -68,7 +68,7 @@ def test_a_worker_that_cannot_start_is_an_error(tmp_path):
 
 def test_one_call_makes_all_that_ask_for_the_same(tmp_path):
     settings = ServeSettings(tmp_path / "data", max_batch=3, workers=1)
-    studio = joined(settings)
+    studio = open_shared(settings)
     names = add_jobs(studio, 4)
     for seed, name in enumerate(names):
         studio.store.update("jobs", name, options={"method": "iscene", "seed": seed})

@@ -12,7 +12,7 @@ from maquette.errors import InputError
 from maquette.serve import move as module
 from maquette.serve.move import LEFT, copy_all, move
 from maquette.serve.settings import ServeSettings
-from maquette.serve.shared import HOME, joined, tidy_up
+from maquette.serve.shared import HOME, open_shared, tidy_up
 from tests.app.live import add_jobs
 
 PHOTO, SCENE = "0" * 16, "1" * 16
@@ -131,7 +131,7 @@ def test_a_job_that_a_killed_app_had_begun_is_taken(filled):
     app = Studio.open(ServerSettings(data))
     assert claims.claim(app)["id"] == names[1]
     app.close()
-    studio = joined(ServeSettings(data))
+    studio = open_shared(ServeSettings(data))
     tidy_up(studio)
     assert claims.claim(studio)["id"] == names[1]
     studio.close()
@@ -146,7 +146,7 @@ def test_there_and_back(filled, postgres):
     address = postgres.create("moved")
     assert move(data, "sqlite", address) == sum(map(len, told.values()))
     assert not (data / DATABASE).exists() and (data / LEFT).exists()
-    studio = joined(ServeSettings(data, database=address))
+    studio = open_shared(ServeSettings(data, database=address))
     assert rows(studio.store.database) == told
     assert claims.claim(studio)["id"] == names[1]
     assert jobs.get(studio, add_jobs(studio, 1)[0])["position"] == 1  # its number is new
@@ -158,4 +158,4 @@ def test_there_and_back(filled, postgres):
     assert len(jobs.every(back)) == 4 and rows(back.store.database)["scenes"] == told["scenes"]
     back.close()
     with pytest.raises(InputError, match="is not the folder of this database"):
-        joined(ServeSettings(data, database=address))
+        open_shared(ServeSettings(data, database=address))

@@ -13,10 +13,10 @@ from maquette.stages.frame import (
     UNIT_CUBE,
     DepthPicture,
     best,
-    filling_frame,
+    frame_of_picture,
     ground_factors,
-    in_frame,
     into_boxes,
+    picture_in_frame,
 )
 from maquette.types import Camera
 
@@ -99,7 +99,7 @@ def test_the_frame_lies_half_way_between_the_cameras_and_the_boxes():
     seen = DepthPicture(camera, picture, depth)
 
     def framed(boxes):
-        return in_frame(seen, filling_frame(seen, boxes))
+        return picture_in_frame(seen, frame_of_picture(seen, boxes))
 
     plain, plain_points = framed({})
     np.testing.assert_allclose(framed({1: UNIT_CUBE})[1], plain_points, atol=1e-6)  # they agree

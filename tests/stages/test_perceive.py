@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from maquette.geometry.cameras import project
-from maquette.masks.labels import painted
+from maquette.masks.labels import painted_labels
 from maquette.models.conditioning import letterboxed_camera
 from maquette.models.image_encoder import GeometryNet
 from maquette.stages.frame import BACKGROUND_DEPTH
@@ -32,7 +32,7 @@ def perception():
 
 
 def test_smaller_masks_win_where_masks_overlap():
-    labels = painted(scene_input().masks, (90, 140))
+    labels = painted_labels(scene_input().masks, (90, 140))
     assert labels[50, 55] == 1 and labels[70, 100] == 2 and labels[0, 0] == 0
 
 
@@ -152,7 +152,7 @@ def test_a_relief_is_put_where_its_window_lies():
     from maquette.stages.perceive import _Estimate, _looks, _with_reliefs
 
     photo = scene_input()
-    labels = painted(photo.masks, photo.image.shape[:2])
+    labels = painted_labels(photo.masks, photo.image.shape[:2])
     picture = letterbox(photo.image, labels, 256)
     looks = _looks(photo.image, labels, picture, 32)
     assert set(looks) == {1, 2}

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from maquette.geometry.cameras import moved, project
-from maquette.stages.place import UNIT, filling_frame, ground_height, in_frame, place
+from maquette.stages.place import UNIT, frame_of_instances, ground_height, instance_in_frame, place
 from maquette.types import GROUND, Camera, Support
 
 
@@ -48,8 +48,8 @@ def test_a_scene_in_the_frame_that_it_fills_looks_the_same_and_has_its_longest_s
     pose[:3, :3] = np.diag([1.0, -1.0, -1.0])  # looks along -Z
     pose[2, 3] = 2.0
     camera = Camera(np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), pose, 640, 480)
-    frame = filling_frame(boxes)
-    placed = [in_frame(box, frame) for box in boxes]
+    frame = frame_of_instances(boxes)
+    placed = [instance_in_frame(box, frame) for box in boxes]
     corners = np.concatenate([box.box for box in placed])
     assert (corners.max(0) - corners.min(0)).max() == pytest.approx(1.0, abs=1e-6)
     assert np.abs(corners.max(0) + corners.min(0)).max() < 1e-6

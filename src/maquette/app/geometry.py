@@ -20,7 +20,7 @@ from maquette.batch.pairs import GEOMETRY_SUFFIXES
 from maquette.errors import InputError
 from maquette.given.fit import FittedGeometry, GeometrySource, Shown, check_outlines, fit_geometry
 from maquette.masks.edit import Masks
-from maquette.masks.labels import painted
+from maquette.masks.labels import painted_labels
 from maquette.options import parse_depth_unit
 from maquette.photos.pixels import Size
 from maquette.types import JsonObject
@@ -77,7 +77,7 @@ def check(folder: Path, masks: Masks) -> None:
     with np.load(path) as found:
         if "depth" in found:
             depth = found["depth"]
-            check_outlines(depth, painted(masks, depth.shape), str(found["source"]))
+            check_outlines(depth, painted_labels(masks, depth.shape), str(found["source"]))
 
 
 def _fitted(

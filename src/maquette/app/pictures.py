@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from maquette.masks.labels import painted
+from maquette.masks.labels import painted_labels
 from maquette.masks.overlay import instance_color
 from maquette.output import atomic_write, sha256_of
 from maquette.photos.pixels import Size, encoded
@@ -76,7 +76,7 @@ def label_picture(masks: Sequence[InstanceMask], size: Size) -> bytes:
     """PNG with label = R + 256 G and B = 255 where objects overlap, smaller ones on top; ``size``
     is (H, W).
     """
-    labels = painted(masks, size)
+    labels = painted_labels(masks, size)
     count = np.zeros(size, np.uint8)
     for m in masks:
         count += m.mask

@@ -18,7 +18,7 @@ from maquette.app.studio import Studio
 from maquette.app.uploads import Named
 from maquette.document import edits
 from maquette.document.fields import Fields
-from maquette.document.scene_json import instance_of, scene_of
+from maquette.document.scene_json import instance_from_record, scene_of
 from maquette.errors import InputError, present
 from maquette.export.glb import glb_bytes, mesh_glb_bytes
 from maquette.options import FileSpace
@@ -252,7 +252,9 @@ def mesh_glb(studio: Studio, identifier: str, digest: str) -> Path:
     if "mesh" not in there:
         raise not_found("mesh")
     entry = Fields(folder / "scene.json", {**_MESH_ALONE, **there})
-    return _cached(studio, identifier, f"{digest}.glb", lambda: mesh_glb_bytes(instance_of(entry)))
+    return _cached(
+        studio, identifier, f"{digest}.glb", lambda: mesh_glb_bytes(instance_from_record(entry))
+    )
 
 
 def instance_file(studio: Studio, identifier: str, label: int) -> Download:

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maquette.declare import check, option
+from maquette.declare import check_bounds, option
 from maquette.errors import InputError, MissingExtraError
 
 DEFAULT_PORT = 8765
@@ -105,7 +105,7 @@ class ServerSettings:
     heavy: int = 2  # pictures that are read or cut out at the same time
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
         if self.token is not None:
             _check_token(self.token)
         if self.token is None and not is_loopback(self.host):
@@ -153,7 +153,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def require_extra() -> None:
+def require_app() -> None:
     """MissingExtraError with the line to install when the packages of the app are not there."""
     missing = [
         name

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from maquette.batch.finished import DOCUMENT, Outcome
 from maquette.batch.pairs import GEOMETRY_SUFFIXES, Job
-from maquette.execute.store import brought_here, is_far, mirrored, place
+from maquette.execute.store import brought_here, is_far, local_copy, path_at
 from maquette.types import JsonObject
 
 
 def _known(job: Job) -> dict[str, Path]:
     """The files of what is known of a photo's geometry."""
     named = {word: getattr(job.geometry, word) for word in GEOMETRY_SUFFIXES}
-    return {word: place(name) for word, name in named.items() if name is not None}
+    return {word: path_at(name) for word, name in named.items() if name is not None}
 
 
 def is_elsewhere(job: Job) -> bool:
@@ -40,7 +40,7 @@ def brought(job: Job) -> Iterator[Job]:
         known: JsonObject = {}
         for word, path in _known(job).items():
             known[word] = str(stack.enter_context(brought_here(path)))
-        folder = stack.enter_context(mirrored(job.folder, DOCUMENT))
+        folder = stack.enter_context(local_copy(job.folder, DOCUMENT))
         geometry = replace(job.geometry, **known)
         yield replace(
             job,

@@ -114,7 +114,7 @@ class Outcome:
     memory: JsonObject = field(default_factory=dict)
 
 
-def fingerprint(source: Path) -> str:
+def content_hash(source: Path) -> str:
     """Sha256 of a file, or of the names and contents of a folder's files. InputError when it is
     missing.
     """
@@ -194,8 +194,8 @@ def request_of(job: Job, wanted: Wanted, weights: Mapping[str, str]) -> Request:
         key: value for key, value in options.items() if key not in TUNING or value is not None
     }
     files = {
-        "photo": fingerprint(job.photo),
-        "masks": fingerprint(present(job.masks, "masks")),
+        "photo": content_hash(job.photo),
+        "masks": content_hash(present(job.masks, "masks")),
         "weights": weights,
     }
     only = None if wanted.only is None else sorted(wanted.only)
@@ -219,7 +219,7 @@ def _geometry_request(known: GeometryOptions) -> JsonObject:
     told = dataclasses.asdict(known)
     for key in ("depth", "points", "intrinsics"):
         if told[key] is not None and Path(told[key]).is_file():
-            told[key] = fingerprint(Path(told[key]))
+            told[key] = content_hash(Path(told[key]))
     return told
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from maquette.errors import InputError
-from maquette.execute.store import place
+from maquette.execute.store import path_at
 from maquette.options import GeometryOptions
 from maquette.types import StrPath
 
@@ -68,15 +68,15 @@ def plan(
     its files may be folders or patterns, too. Raises InputError.
     """
     known = geometry or GeometryOptions()
-    found = [path for photo in photos for path in _expanded(place(photo))]
+    found = [path for photo in photos for path in _expanded(path_at(photo))]
     if masks is None:
-        return _without_masks(photos, found, place(out), known)
-    masks = place(masks)
+        return _without_masks(photos, found, path_at(out), known)
+    masks = path_at(masks)
     index = _index(masks) if masks.is_dir() else {}
-    if len(found) == 1 and not place(photos[0]).is_dir():
+    if len(found) == 1 and not path_at(photos[0]).is_dir():
         # a folder may hold the masks of many photos, or one picture per object of this photo
         fitting = _candidates(found[0], masks, index) or [masks]
-        job = _job(found[0], fitting, masks, place(out))
+        job = _job(found[0], fitting, masks, path_at(out))
         return [_with_geometry(job, known)], False
     if masks.is_file() and masks.suffix.lower() != ".json":
         raise InputError(
@@ -87,7 +87,7 @@ def plan(
     for photo in found:
         if not _is_depth(photo, found):
             fitting = _candidates(photo, masks, index)
-            jobs.append(_job(photo, fitting, masks, place(out) / photo.stem))
+            jobs.append(_job(photo, fitting, masks, path_at(out) / photo.stem))
     taken = {job.masks.resolve() for job in jobs if job.masks is not None}
     jobs = [_with_geometry(job, known) for job in jobs if job.photo.resolve() not in taken]
     _refuse_twins(jobs)
@@ -100,7 +100,7 @@ def _without_masks(
     out: Path,
     known: GeometryOptions,
 ) -> tuple[list[Job], bool]:
-    single = len(found) == 1 and not place(photos[0]).is_dir()
+    single = len(found) == 1 and not path_at(photos[0]).is_dir()
     kept = [photo for photo in found if not _is_depth(photo, found)]
     folders = [out] if single else [out / photo.stem for photo in kept]
     jobs = [Job(photo, None, folder) for photo, folder in zip(kept, folders)]
@@ -151,7 +151,7 @@ def _of_photo(
     """
     if given is None:
         return None
-    folder = place(given)
+    folder = path_at(given)
     if not folder.is_dir():
         return str(_of_pattern(photo, given)) if "{" in given else given
     names = [f"{name}_{word}" for name in (photo.stem, plain_name(photo))]
@@ -237,12 +237,12 @@ def _candidates(photo: Path, masks: Path, index: Mapping[str, list[Path]]) -> li
 def _of_pattern(photo: Path, pattern: str) -> Path:
     """The file that a pattern means for a photo; InputError for other words in braces."""
     unknown = set(re.findall(r"\{([^{}]*)\}", pattern)) - {"stem", "name"}
-    if unknown and not place(pattern).exists():
+    if unknown and not path_at(pattern).exists():
         raise InputError(
             f"{pattern}: the pattern has {{{min(unknown)}}}; "
             "it may have {stem} and {name}, as in masks/{name}_seg.png"
         )
-    return place(pattern.replace("{stem}", photo.stem).replace("{name}", plain_name(photo)))
+    return path_at(pattern.replace("{stem}", photo.stem).replace("{name}", plain_name(photo)))
 
 
 def _index(folder: Path) -> dict[str, list[Path]]:

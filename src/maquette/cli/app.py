@@ -51,9 +51,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    from maquette.app.settings import default_data, require_extra
+    from maquette.app.settings import default_data, require_app
 
-    require_extra()
+    require_app()
     token = token_of(args)
     data = (args.data or default_data()).expanduser().resolve()
     settings = chosen(ServerSettings, args, data=data, token=token)

@@ -77,17 +77,17 @@ def run(args: argparse.Namespace) -> int:
     from maquette.evaluate.results import write_results
     from maquette.evaluate.tables import markdown, unusable_table
     from maquette.execute.pool import processes
-    from maquette.execute.store import is_far, mirrored, place, written
+    from maquette.execute.store import is_far, local_copy, path_at, written
 
     with contextlib.ExitStack() as folders:
         own = folders.enter_context(tempfile.TemporaryDirectory(prefix="maquette-benchmark-"))
-        out = place(args.out or own)
+        out = path_at(args.out or own)
         if is_far(out) and args.engine != "local":
             raise InputError(
                 f"--out {out}: the workers of a cluster write into one folder; let all machines "
                 "share one, or use --shard I/N, which writes to a URL"
             )
-        plan = plan_of(args, folders.enter_context(mirrored(out, "run.json")))
+        plan = plan_of(args, folders.enter_context(local_copy(out, "run.json")))
         with Bars() as bars:
             if args.prepare_only:
                 with processes(plan.engine) as pool:
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
             with written(plan.out / "table.md") as path:
                 path.write_text(text + "\n", encoding="utf-8")
         if args.results:
-            write_results(plan.out, place(args.results))
+            write_results(plan.out, path_at(args.results))
     print(json.dumps(as_json(rows)) if args.json else text)
     return 0
 

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the demo; a former demo in the same folder is replaced."""
     from pathlib import Path
 
-    from maquette.batch.finished import Wanted, fingerprint, read_document
+    from maquette.batch.finished import Wanted, content_hash, read_document
     from maquette.batch.pairs import Job
     from maquette.cli.generate import rests, run_one
     from maquette.export.bundle import assets_folder
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     photo = bundled / "photo.jpg"
     job = Job(photo, bundled / "masks.png", Path(args.out))
     former = (read_document(job.folder) or {"provenance": {}})["provenance"].get("request")
-    is_former_demo = isinstance(former, dict) and former.get("photo") == fingerprint(photo)
+    is_former_demo = isinstance(former, dict) and former.get("photo") == content_hash(photo)
     wanted = Wanted(
         SceneOptions(seed=args.seed, device=args.device, settle=rests(None)),
         weights=None if args.weights is None else Path(args.weights),

@@ -175,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
     from maquette.batch.pairs import plan
     from maquette.errors import InputError
     from maquette.execute.pool import Engine
-    from maquette.execute.store import is_far, place, prepared_folder
+    from maquette.execute.store import is_far, path_at, prepared_folder
 
     if args.batch < 1:
         raise InputError(f"--batch {args.batch}: expected at least 1")
@@ -185,7 +185,7 @@ def run(args: argparse.Namespace) -> int:
     jobs, batch = plan(args.photos, args.masks, args.out, wanted.geometry)
     if batch and args.view:
         raise InputError("--view shows one scene; leave it out, then `maquette view OUT/PHOTO`")
-    if args.view and is_far(place(args.out)):
+    if args.view and is_far(path_at(args.out)):
         raise InputError("--view shows a scene of this machine; leave it out, or write to a folder")
     asked = chosen(ExecutionOptions, args)
     share = Engine.of(asked, jobs=0).share

@@ -57,16 +57,16 @@ def run(args: argparse.Namespace) -> int:
     """Report."""
     from maquette.errors import InputError
     from maquette.evaluate.results import write_results
-    from maquette.execute.store import mirrored, place, written
+    from maquette.execute.store import local_copy, path_at, written
 
     if args.jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {args.jobs}")
-    run_folder = place(args.folder)
-    page = place(args.out) if args.out else run_folder / PAGE
+    run_folder = path_at(args.folder)
+    page = path_at(args.out) if args.out else run_folder / PAGE
     with contextlib.ExitStack() as stack:
-        here = stack.enter_context(mirrored(run_folder, PAGE))
+        here = stack.enter_context(local_copy(run_folder, PAGE))
         if args.results:
-            page = write_results(here, place(args.results))
+            page = write_results(here, path_at(args.results))
             print(json.dumps({"page": str(page)}) if args.json else page)
             return 0
         own = stack.enter_context(written(page)) if args.out else here / PAGE

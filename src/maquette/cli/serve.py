@@ -60,9 +60,9 @@ def _add_move(subparsers: argparse._SubParsersAction) -> None:
 
 def run_move(args: argparse.Namespace) -> int:
     """Move a database."""
-    from maquette.app.settings import require_extra
+    from maquette.app.settings import require_app
 
-    require_extra()
+    require_app()
     from maquette.serve.move import LEFT, SQLITE, move
 
     data = args.data.expanduser().resolve()
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     data = args.data.expanduser().resolve()
     settings = chosen(ServeSettings, args, data=data, token=token)
 
-    from maquette.serve.deployment import serve
+    from maquette.serve.deployment import deploy
 
-    serve(settings, partial(print, flush=True), finders())
+    deploy(settings, partial(print, flush=True), finders())
     return 0

@@ -126,7 +126,7 @@ def attributed(path: Path, row: dict[str, str]) -> AssetFile:
     return AssetFile(path, source, licence, row.get("extent_unit") == "m")
 
 
-def normalised(vertices: np.ndarray) -> np.ndarray:
+def in_asset_frame(vertices: np.ndarray) -> np.ndarray:
     """Vertices in the frame of an asset: its box centred, its longest side 1."""
     return (vertices - bounding_box(vertices).mean(0)) / longest_side(vertices)
 

@@ -21,9 +21,9 @@ from maquette.data.assets import (
     Asset,
     AssetFile,
     attributed,
+    in_asset_frame,
     load_asset,
     manifest_beside,
-    normalised,
     split_by_label,
     weld,
 )
@@ -32,7 +32,7 @@ from maquette.data.library import AssetLibrary, Progress, build_library, failure
 from maquette.data.orientation import flipped
 from maquette.errors import InputError, MaquetteError, MissingExtraError, contained
 from maquette.execute.pool import Engine
-from maquette.execute.store import brought_here, is_far, place
+from maquette.execute.store import brought_here, is_far, path_at
 from maquette.export import mesh_files
 from maquette.export.mesh_files import read_mesh_file
 from maquette.geometry.boxes import longest_side
@@ -158,7 +158,7 @@ def find_meshes(folder: StrPath, *, up: str = "y", metric: bool = False) -> tupl
     """List the mesh files below a folder, sorted; names are relative paths joined by dashes,
     without the suffix if that is unique.
     """
-    root = place(folder)
+    root = path_at(folder)
     paths = _files_below(root, SUFFIXES)
     if not paths:
         others = other_meshes(root)
@@ -190,7 +190,7 @@ def find_meshes(folder: StrPath, *, up: str = "y", metric: bool = False) -> tupl
 
 def other_meshes(folder: StrPath) -> tuple[Path, ...]:
     """The files below a folder whose suffixes say that they are meshes of formats not read here."""
-    return _files_below(place(folder), mesh_files.OTHER_SUFFIXES)
+    return _files_below(path_at(folder), mesh_files.OTHER_SUFFIXES)
 
 
 def _files_below(root: Path, suffixes: tuple[str, ...]) -> tuple[Path, ...]:
@@ -223,9 +223,9 @@ def _imported(file: MeshFile) -> Asset:
     if file.up == "z":
         vertices = vertices[:, [0, 2, 1]] * [1.0, 1.0, -1.0]
     extent = tuple((vertices.max(0) - vertices.min(0)).tolist()) if file.metric else None
-    soup = _oriented((normalised(vertices), faces, colors))
+    soup = _oriented((in_asset_frame(vertices), faces, colors))
     vertices, faces, colors = _simplified(soup, file.face_budget)
-    vertices = normalised(vertices).astype(np.float32)
+    vertices = in_asset_frame(vertices).astype(np.float32)
     faces = faces.astype(np.int32)
     return Asset(file.name, vertices, faces, colors, file.source, file.licence, extent, lacks)
 

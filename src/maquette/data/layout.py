@@ -63,7 +63,7 @@ def any_yaw(rng: Generator) -> float:
     return float(rng.uniform(-math.pi, math.pi))
 
 
-def place(
+def placed_asset(
     catalogue: Catalogue,
     asset: int,
     size: float,
@@ -168,7 +168,9 @@ def layout_on_floor(
     )
     yaws = rng.uniform(-math.pi, math.pi, len(assets))
     places = zip(assets.tolist(), sizes.tolist(), yaws.tolist(), centres.tolist())
-    return tuple(place(catalogue, a, size, yaw, (x, 0.0, z)) for a, size, yaw, (x, z) in places)
+    return tuple(
+        placed_asset(catalogue, a, size, yaw, (x, 0.0, z)) for a, size, yaw, (x, z) in places
+    )
 
 
 def stack_on(
@@ -205,7 +207,7 @@ def stack_on(
         size = min(radius / max(unscaled, 1e-3), 0.7 * top.scale)
         x, z = spots[best].tolist()
         discs.append((x, z, size * unscaled))
-        stacked.append(place(catalogue, asset, size, any_yaw(rng), (x, top.height, z)))
+        stacked.append(placed_asset(catalogue, asset, size, any_yaw(rng), (x, top.height, z)))
     return tuple(stacked)
 
 

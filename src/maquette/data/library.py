@@ -32,7 +32,7 @@ from maquette.errors import InputError, contained
 from maquette.execute.pool import HERE, Engine, in_order, keep_opencv_to, processes
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
-from maquette.execute.store import kept_here, mirrored, place
+from maquette.execute.store import kept_here, local_copy, path_at
 from maquette.types import Arrays, JsonObject, StrPath
 
 Progress = Callable[[int, int], None]  # finished, total
@@ -83,7 +83,7 @@ class AssetLibrary:
         """Open a library, complete or still growing; InputError when the folder is none or has no
         finished asset.
         """
-        root = place(folder)
+        root = path_at(folder)
         rows = tuple(_read_lines(root / _INDEX))
         if not rows:
             raise InputError(
@@ -173,11 +173,11 @@ def build_library(
     ``out`` may be a URL: then the library is made here and sent there at the end.
     InputError when a library is continued the other way, or when a share has not finished.
     """
-    root = place(out)
+    root = path_at(out)
     if not engine.share.is_all:
         root = root / SHARES / str(engine.share).replace("/", "-of-")
     own = engine.share.part(_shuffled(sources, seed))
-    with mirrored(root, _INDEX) as here:
+    with local_copy(root, _INDEX) as here:
         _build(own, here, engine, fields, progress or silent)
     return AssetLibrary.open(root)
 
@@ -241,7 +241,7 @@ def _write_failure(root: Path, name: str, outcome: str | Ended) -> None:
 
 def failures(folder: StrPath) -> dict[str, str]:
     """Read why assets were left out of a library: name -> reason."""
-    return {row["name"]: row["reason"] for row in _read_lines(place(folder) / _FAILED)}
+    return {row["name"]: row["reason"] for row in _read_lines(path_at(folder) / _FAILED)}
 
 
 def incomplete(library: AssetLibrary) -> dict[str, str]:

@@ -25,7 +25,14 @@ from maquette.geometry.boxes import pixel_box
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
 from maquette.geometry.transforms import any_angle
 from maquette.models.nouns import noun_of
-from maquette.models.sentences import COMPLETION, Thing, caption, colour_word, mirrored, name_of
+from maquette.models.sentences import (
+    COMPLETION,
+    Thing,
+    caption,
+    colour_word,
+    mirrored_thing,
+    name_of,
+)
 from maquette.photos.pixels import grown, square
 from maquette.render.lighting import random_lighting
 from maquette.render.rasterize import rasterize
@@ -88,7 +95,7 @@ def crop_of_view(
     if rng.random() < 0.5:
         image = image[:, ::-1]
         instance = instance[:, ::-1]
-        chosen = [mirrored(thing) for thing in chosen]
+        chosen = [mirrored_thing(thing) for thing in chosen]
         eye = eye * np.array([-1.0, 1.0, 1.0])
     hole = np.ones((size, size), bool)
     if rng.random() >= 0.5:

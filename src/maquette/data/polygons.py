@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maquette.geometry.polygons import cross
+from maquette.geometry.polygons import cross_2d
 
 Corner = tuple[float, float]
 
@@ -59,7 +59,7 @@ def _cross_with_next(polygon: np.ndarray) -> np.ndarray:
     """(K,) cross product of each corner with the next: twice the signed areas of the triangles
     that the edges span with the origin (the shoelace formula).
     """
-    return cross(polygon, np.roll(polygon, -1, axis=0))
+    return cross_2d(polygon, np.roll(polygon, -1, axis=0))
 
 
 def inside_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:

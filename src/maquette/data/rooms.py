@@ -19,7 +19,7 @@ import numpy as np
 from numpy.random import Generator
 
 from maquette.data.catalogue import Catalogue, LibraryLike
-from maquette.data.layout import Placement, any_yaw, place, stack_on
+from maquette.data.layout import Placement, any_yaw, placed_asset, stack_on
 from maquette.data.scenes import ComposedScene, SceneConfig, Shell, draw_assets
 from maquette.types import Arrays
 
@@ -117,7 +117,7 @@ def compose_room(
 
 
 @dataclass(frozen=True, eq=False)
-class _Piece:
+class _Furniture:
     """A piece of furniture, chosen and turned but not placed yet."""
 
     asset: int
@@ -146,18 +146,18 @@ class _Room:
         asset: int,
         size: float,
         yaw: float,
-    ) -> _Piece:
+    ) -> _Furniture:
         """An asset turned by ``yaw``, with the box around it."""
         c = abs(math.cos(yaw))
         s = abs(math.sin(yaw))
         width, _, depth = self.catalogue.extents[asset]
         half_x = 0.5 * size * float(c * width + s * depth)
         half_z = 0.5 * size * float(s * width + c * depth)
-        return _Piece(asset, size, yaw, half_x, half_z)
+        return _Furniture(asset, size, yaw, half_x, half_z)
 
     def stand(
         self,
-        piece: _Piece,
+        piece: _Furniture,
         x: float,
         z: float,
     ) -> list[Placement]:
@@ -168,7 +168,7 @@ class _Room:
         if outside_x or outside_z or any(_overlap(box, other) for other in self.boxes):
             return []
         self.boxes.append(box)
-        return [place(self.catalogue, piece.asset, piece.size, piece.yaw, (x, 0.0, z))]
+        return [placed_asset(self.catalogue, piece.asset, piece.size, piece.yaw, (x, 0.0, z))]
 
 
 def _overlap(a: FloorBox, b: FloorBox) -> bool:

@@ -18,7 +18,14 @@ import numpy as np
 from numpy.random import Generator
 
 from maquette.data.catalogue import Catalogue, LibraryLike
-from maquette.data.layout import LayoutConfig, Placement, any_yaw, layout_on_floor, place, stack_on
+from maquette.data.layout import (
+    LayoutConfig,
+    Placement,
+    any_yaw,
+    layout_on_floor,
+    placed_asset,
+    stack_on,
+)
 from maquette.geometry.transforms import transform_points
 
 
@@ -133,7 +140,7 @@ def compose_duplicates(
     step = diameter * (1.02 + rng.uniform(*layout.density))
     yaw = any_yaw(rng)
     poses = _in_a_row(copies, step) if arrangement == "row" else _in_a_ring(copies, step)
-    placed = tuple(place(catalogue, asset, size, yaw + angle, foot) for angle, foot in poses)
+    placed = tuple(placed_asset(catalogue, asset, size, yaw + angle, foot) for angle, foot in poses)
     return ComposedScene(placed, "duplicates")
 
 
@@ -181,7 +188,7 @@ def compose_tabletop(
     count = draw_count(rng, (min(4, most), most))
     if len(catalogue.tables) and rng.random() < 0.6:
         table = int(rng.choice(catalogue.tables))
-        base = place(catalogue, table, 1.5, any_yaw(rng), (0.0, 0.0, 0.0))
+        base = placed_asset(catalogue, table, 1.5, any_yaw(rng), (0.0, 0.0, 0.0))
         assets = draw_assets(catalogue, rng, max(count - 1, 2))
         carried = stack_on(catalogue, base, assets, rng, fill=(0.25, 0.6))
         close_up = rng.random() < 0.5 and len(carried) >= 2

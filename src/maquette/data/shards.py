@@ -42,7 +42,7 @@ from maquette.errors import InputError, MaquetteError
 from maquette.execute.pool import HERE, Engine, keep_opencv_to, processes
 from maquette.execute.processes import Ended
 from maquette.execute.share import require_all
-from maquette.execute.store import brought_here, place, prepared_folder, written
+from maquette.execute.store import brought_here, path_at, prepared_folder, written
 from maquette.output import sha256_of
 from maquette.types import Camera, JsonObject, StrPath
 
@@ -357,7 +357,7 @@ def _encoded(suffix: str, picture: np.ndarray, options: list[int] | None = None)
 
 def shards_of(folder: StrPath) -> list[Path]:
     """The shards in a folder, in order; InputError when it has none."""
-    shards = sorted(place(folder).glob("scenes-*.tar"))
+    shards = sorted(path_at(folder).glob("scenes-*.tar"))
     if not shards:
         raise InputError(
             f"{folder} holds no shards (scenes-*.tar); build some with 'maquette data build'"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from maquette.data.assets import Asset, normalised, save_asset
+from maquette.data.assets import Asset, in_asset_frame, save_asset
 from maquette.data.catalogue import AssetList
 from maquette.data.library import AssetLibrary, Progress
 from maquette.data.procedural import procedural_asset
@@ -35,7 +35,7 @@ def varied(asset: Asset, rng: Generator) -> Asset:
     up = asset.vertices[:, 1:2]
     height = max(float(np.ptp(up)), 1e-6)
     vertices[:, [0, 2]] *= 1 + rng.uniform(-TAPER, TAPER) * up / height
-    vertices = normalised(vertices).astype(np.float32)
+    vertices = in_asset_frame(vertices).astype(np.float32)
     return replace(
         asset,
         name=f"{asset.name}-varied-{rng.integers(2**32):08x}",

@@ -34,7 +34,7 @@ from maquette.data.illumination import (
     develop,
     illuminate,
     linear,
-    shadow_maps,
+    stacked_shadow_maps,
 )
 from maquette.data.layout import Placement, any_yaw
 from maquette.data.scenes import (
@@ -191,10 +191,10 @@ def stage(
     lighting = random_lighting(rng)
     if rng.random() < config.soft_light:
         directions = around(lighting.direction, rng.uniform(0.06, 0.35), 8)
-        sun = shadow_maps(vertices, casters, directions, 160)
+        sun = stacked_shadow_maps(vertices, casters, directions, 160)
     else:
-        sun = shadow_maps(vertices, casters, around(lighting.direction, 0.008, 4), 256)
-    sky = shadow_maps(vertices, casters, dome(config.sky_directions), 96)
+        sun = stacked_shadow_maps(vertices, casters, around(lighting.direction, 0.008, 4), 256)
+    sky = stacked_shadow_maps(vertices, casters, dome(config.sky_directions), 96)
     boxes = [UNIT_CORNERS * catalogue.extents[p.asset] for p in scene.placements]
     placed = [transform_points(p.world_from_asset, b) for p, b in zip(scene.placements, boxes)]
     return StagedScene(scene, catalogue, geometry, np.stack(placed), lighting, sun, sky)

@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from maquette.document.fields import Fields
-from maquette.document.scene_json import instance_of, scene_of
+from maquette.document.scene_json import instance_from_record, scene_of
 from maquette.errors import InputError
 from maquette.geometry.transforms import determinant
 from maquette.types import (
@@ -156,7 +156,7 @@ def _placed(entry: Fields, matrix: np.ndarray) -> Record:
     """An entry with another transform, and the box that follows from it."""
     moved = {**entry.data, "world_from_instance": matrix.tolist()}
     without_state = Fields(entry.file, {**moved, "state": None}, entry.where)
-    return {**moved, "box": instance_of(without_state).box.tolist()}
+    return {**moved, "box": instance_from_record(without_state).box.tolist()}
 
 
 def _similarity(values: Sequence[Sequence[float]], label: int) -> np.ndarray:

@@ -127,9 +127,9 @@ def scene_of(root: Fields, budget: MemoryBudget | None = None) -> Scene:
         raise root.wrong("frame", "'view-centric' or 'canonical'")
     sums = root.object("files") if root.has("files") else None
     files = SavedFiles(sums, budget or MemoryBudget())
-    instances = tuple(instance_of(record, files) for record in root.objects("instances"))
+    instances = tuple(instance_from_record(record, files) for record in root.objects("instances"))
     surfaces = root.objects("around") if root.has("around") else ()
-    around = tuple(instance_of(record, files) for record in surfaces)
+    around = tuple(instance_from_record(record, files) for record in surfaces)
     if len({i.label for i in (*instances, *around)}) < len(instances) + len(around):
         raise root.wrong("instances", "different labels")
     camera = _camera(root.object("camera"))
@@ -333,7 +333,7 @@ def _positive(record: Fields, key: str) -> float:
     return value
 
 
-def instance_of(record: Fields, files: SavedFiles | None = None) -> Instance:
+def instance_from_record(record: Fields, files: SavedFiles | None = None) -> Instance:
     """Read one entry of ``instances`` with its files. Raises InputError."""
     files = files or SavedFiles()
     label = record.whole("label")

@@ -40,7 +40,7 @@ from maquette.evaluate.peaks import measured_cost
 from maquette.evaluate.protocols import protocol_named
 from maquette.evaluate.resources import networks_of
 from maquette.evaluate.rows import COUNTS, MEASUREMENTS, ResultRow, write_table
-from maquette.evaluate.run_folder import RunFolder, finished
+from maquette.evaluate.run_folder import RunFolder, finished_record
 from maquette.evaluate.score import ObjectScore, SceneScore, require_extras, score_scene
 from maquette.evaluate.summary import METRICS, SEEN
 from maquette.evaluate.surfaces import Meshes
@@ -125,7 +125,7 @@ def run_benchmark(plan: BenchmarkPlan, progress: Progress = silent) -> list[Resu
 def _require_finished(plan: BenchmarkPlan) -> None:
     """InputError when a scene, a prediction or a score of a plan is missing."""
     folder = plan.folder
-    out = {name for name in plan.scenes if finished(folder.unusable(name))}
+    out = {name for name in plan.scenes if finished_record(folder.unusable(name))}
     lacking = [n for n in plan.scenes if n not in out and not folder.scene(n).is_dir()]
     require_all(lacking, len(plan.sources), "scenes")
     usable = replace(plan, sources=tuple(s for s in plan.sources if s.name not in out))
@@ -148,7 +148,7 @@ def prepare(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> Ben
     """
     folder = plan.folder
     writable_folder(plan.out)
-    record = finished(folder.record_file) or {}
+    record = finished_record(folder.record_file) or {}
     asked = {source.name: source.identity for source in plan.sources}
     sources = record.get("sources", {})
     for name, identity in asked.items():
@@ -169,7 +169,7 @@ def prepare(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> Ben
     made = in_processes(pool, _prepare_one, todo, functools.partial(progress, "scenes"))
     for (source, _), reason in lost(todo, made):
         write_record(folder.unusable(source.name), f"{source.name}: {reason}")
-    reasons = {name: reason for name in asked if (reason := finished(folder.unusable(name)))}
+    reasons = {name: reason for name in asked if (reason := finished_record(folder.unusable(name)))}
     write_record(folder.record_file, record | {"unusable": reasons})
     if len(reasons) == len(asked):
         raise InputError(f"none of {len(asked)} scenes can be used; {next(iter(reasons.values()))}")
@@ -206,7 +206,7 @@ class _Prediction:
 
     def is_made(self) -> bool:
         """The same of whatever made it."""
-        made = finished(self.folder.making(self.contestant.name, self.scene))
+        made = finished_record(self.folder.making(self.contestant.name, self.scene))
         return made is not None and made.get("request") == json.loads(json.dumps(self.request))
 
 
@@ -320,7 +320,7 @@ class _Scoring:
 
     def is_done(self) -> bool:
         """Whether this very prediction has this score."""
-        scored = finished(self.file)
+        scored = finished_record(self.file)
         return scored is not None and scored.get("request") == self.request()
 
 
@@ -400,7 +400,7 @@ def gather(plan: BenchmarkPlan) -> list[ResultRow]:
     rows.csv, objects.csv.
     """
     folder = plan.folder
-    record = finished(folder.record_file) or {}
+    record = finished_record(folder.record_file) or {}
     protocols = [protocol_named(name).name for name in plan.protocols]
     record["methods"] = _together(record.get("methods", []), plan.methods)
     record["protocols"] = _together(record.get("protocols", []), protocols)
@@ -445,8 +445,8 @@ def _kept_for_results(plan: BenchmarkPlan, record: JsonObject) -> Record:
 
 def _row(scoring: _Scoring) -> ResultRow:
     """What is stored of a scene, a method and a protocol, as a row of the table."""
-    stored = finished(scoring.file)
-    made = finished(scoring.folder.making(scoring.method, scoring.scene)) or {}
+    stored = finished_record(scoring.file)
+    made = finished_record(scoring.folder.making(scoring.method, scoring.scene)) or {}
     values = stored["score"]
     what = (set_of(scoring.scene), scoring.scene, scoring.method, values["protocol"])
     counts = [len(values[listed]) for listed in COUNTS]
@@ -464,7 +464,7 @@ def _known_numbers(values: JsonObject, names: Iterable[str]) -> dict[str, float]
 
 def _object_rows(scoring: _Scoring) -> list[JsonObject]:
     """The same, a row an object, with what made it hard."""
-    values = finished(scoring.file)["score"]
+    values = finished_record(scoring.file)["score"]
     listed = read_objects(scoring.folder.scene(scoring.scene))["objects"]
     known = {f"instance_{about['label']}": about for about in listed}
     scene = {

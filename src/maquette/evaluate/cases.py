@@ -118,13 +118,13 @@ def label_of(node: str) -> int | None:
     return int(tail) if tail.isdecimal() else None
 
 
-def natural(name: str) -> tuple[int, int | str, str]:
+def by_instance_number(name: str) -> tuple[int, int | str, str]:
     """Sort key: instance_2 before instance_10."""
     tail = name.rpartition("_")[2]
     return (0, int(tail), name) if tail.isdecimal() else (1, name, name)
 
 
-def measured(
+def measured_case(
     name: str,
     scene_input: SceneInput,
     truth: Meshes,
@@ -149,14 +149,14 @@ def measured(
     return Case(name, scene_input, truth, camera, hidden, origin or {})
 
 
-def scene_of(
+def scene_of_meshes(
     meshes: Meshes, camera: Camera | None = None, names: Mapping[str, str] | None = None
 ) -> Scene:
     """Meshes by node name as a Scene, for exporting and drawing; without a camera one is placed in
     front. Labels come from the names.
     """
     instances = []
-    for k, node in enumerate(sorted(meshes, key=natural), NO_LABEL):
+    for k, node in enumerate(sorted(meshes, key=by_instance_number), NO_LABEL):
         label = label_of(node)
         name = "" if names is None else names.get(node, "")
         placed = place(k if label is None else label, meshes[node], 0, node=node, name=name)
@@ -222,7 +222,7 @@ def save_case(case: Case, folder: Path) -> None:
     with atomic_folder(folder) as temporary:
         Image.fromarray(case.scene_input.image).save(temporary / PHOTO)
         write_masks(case.scene_input.masks, temporary / MASKS)
-        write_glb(scene_of(case.truth, case.camera, names), temporary / TRUTH)
+        write_glb(scene_of_meshes(case.truth, case.camera, names), temporary / TRUTH)
         (temporary / OBJECTS).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from maquette.evaluate.contestants import ORACLES
 from maquette.evaluate.files import Record
-from maquette.evaluate.rows import MEASUREMENTS, Rows, column, distinct, measured, picked
+from maquette.evaluate.rows import MEASUREMENTS, Rows, column, distinct, measured_names, rows_where
 from maquette.evaluate.summary import METRICS, SEEN, bootstrap_interval, means_of
 from maquette.evaluate.tables import Cell, Table
 
@@ -90,11 +90,11 @@ def comparison_tables(rows: Rows, baseline: str | None = None) -> list[Table]:
     """
     tables = []
     for protocol in distinct(rows, "protocol"):
-        chosen = picked(rows, protocol=protocol)
+        chosen = rows_where(rows, protocol=protocol)
         tables.append(results_table(chosen))
         if baseline is not None and len(distinct(chosen, "method")) > 1:
             tables += [component_table(chosen, baseline), data_table(chosen, baseline)]
-        rest = [name for name in measured(chosen, (*METRICS, *SEEN)) if name not in MAIN]
+        rest = [name for name in measured_names(chosen, (*METRICS, *SEEN)) if name not in MAIN]
         if rest:
             tables.append(results_table(chosen, rest, "More metrics"))
     return tables
@@ -104,9 +104,9 @@ def results_table(rows: Rows, metrics: Sequence[str] = MAIN, title: str = "Resul
     """Methods side by side on every set, as I-Scene's table 1: aligned and alignment-free numbers,
     misses, time and memory per image.
     """
-    metrics = measured(rows, metrics)
+    metrics = measured_names(rows, metrics)
     sets = distinct(rows, "set")
-    parts = {name: picked(rows, set=name) for name in sets}
+    parts = {name: rows_where(rows, set=name) for name in sets}
     if len(sets) > 1:
         parts["all"] = list(rows)
     body: list[tuple[Cell, ...]] = []
@@ -129,9 +129,9 @@ def _result_lines(
     rows: Rows, methods: Sequence[str], metrics: Sequence[str]
 ) -> list[tuple[Cell, ...]]:
     """A line for every method that has rows: name, number of scenes, means, misses."""
-    own = {method: picked(rows, method=method) for method in methods}
+    own = {method: rows_where(rows, method=method) for method in methods}
     own = {method: found for method, found in own.items() if found}
-    columns = [[Cell(shown(method)) for method in own]]
+    columns = [[Cell(display_name(method)) for method in own]]
     columns.append([Cell(str(len(found))) for found in own.values()])
     for metric in metrics:
         means = {method: mean(column(found, metric), metric) for method, found in own.items()}
@@ -168,10 +168,12 @@ def _ablation(
     head = ["variant"]
     columns = [[Cell(method) for method in methods]]
     for name in distinct(rows, "set"):
-        part = picked(rows, set=name)
+        part = rows_where(rows, set=name)
         for metric in metrics:
             head += [f"{name} {heading(metric)}", f"Δ {baseline}"]
-            scores = {method: by_scene(picked(part, method=method), metric) for method in methods}
+            scores = {
+                method: by_scene(rows_where(part, method=method), metric) for method in methods
+            }
             means = {m: mean([*found.values()], metric) for m, found in scores.items()}
             against = scores.get(baseline, {})
             changes = {m: difference(found, against, metric) for m, found in scores.items()}
@@ -200,7 +202,7 @@ def heading(metric: str) -> str:
     return f"{shape_of(metric).label} {shape_of(metric).better}".rstrip()
 
 
-def shown(method: str) -> str:
+def display_name(method: str) -> str:
     """The name of a method; oracles say that they are."""
     return f"{method} (oracle)" if method in ORACLES else method
 
@@ -275,7 +277,7 @@ def as_json(rows: Rows) -> Record:
     """The same means for programs: protocol -> method -> set -> number."""
     result: Record = {}
     for protocol, method, name in dict.fromkeys((r.protocol, r.method, r.set) for r in rows):
-        chosen = picked(
+        chosen = rows_where(
             rows,
             protocol=protocol,
             method=method,
@@ -284,7 +286,7 @@ def as_json(rows: Rows) -> Record:
         entry: Record = {"scenes": len(chosen)}
         entry["objects"] = sum(row.objects for row in chosen)
         entry["missing"] = sum(row.missing for row in chosen)
-        for metric in measured(chosen, (*METRICS, *SEEN, *MEASUREMENTS)):
+        for metric in measured_names(chosen, (*METRICS, *SEEN, *MEASUREMENTS)):
             entry[metric] = round(_mean(column(chosen, metric)), 5)
         result.setdefault(protocol, {}).setdefault(method, {})[name] = entry
     return result

@@ -18,7 +18,7 @@ import trimesh
 from maquette.checkpoints.embedded import FILES, load_models
 from maquette.declare import names_of, values_of
 from maquette.errors import InputError
-from maquette.evaluate.cases import NO_LABEL, Case, scene_of
+from maquette.evaluate.cases import NO_LABEL, Case, scene_of_meshes
 from maquette.evaluate.files import Record, damage_named
 from maquette.evaluate.pairs import by_label
 from maquette.evaluate.surfaces import Meshes
@@ -104,7 +104,7 @@ ORACLES: Mapping[str, Callable[[Case], Meshes]] = {
 def started(contestant: Contestant) -> Predictor:
     """Load what a contestant needs. Raises InputError, CheckpointError."""
     if contestant.kind == "oracle":
-        return lambda case: scene_of(ORACLES[contestant.method](case), case.camera)
+        return lambda case: scene_of_meshes(ORACLES[contestant.method](case), case.camera)
     if contestant.kind == "files":
         return lambda case: scene_from_glb(Path(str(contestant.folder)) / f"{case.name}.glb")
     options = contestant.asked()
@@ -187,7 +187,7 @@ def scene_from_glb(path: Path) -> Scene:
     """
     with damage_named(path):
         meshes = {name: mesh.apply_transform(matrix) for name, mesh, matrix in read_glb(path)}
-        return scene_of(by_label(meshes, node_labels(path)))
+        return scene_of_meshes(by_label(meshes, node_labels(path)))
 
 
 def instances_of(scene: Scene) -> Meshes:

@@ -25,9 +25,9 @@ from maquette.evaluate.solids import (
     solid_of,
     volume_and_centre,
 )
-from maquette.evaluate.surfaces import Meshes, check_mesh
+from maquette.evaluate.surfaces import Meshes, why_no_surface
 from maquette.geometry.boxes import bounding_box, longest_side
-from maquette.geometry.polygons import cross
+from maquette.geometry.polygons import cross_2d
 
 GROUND = -1  # as the owner of a surface
 CELL_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -107,7 +107,9 @@ def scene_physics(
     (whole meshes that are inside out are turned). Meshes without surface are left out. InputError
     when nothing is left.
     """
-    solids = {name: solid_of(mesh) for name, mesh in meshes.items() if not check_mesh(mesh, name)}
+    solids = {
+        name: solid_of(mesh) for name, mesh in meshes.items() if not why_no_surface(mesh, name)
+    }
     if not solids:
         raise InputError(
             f"none of {len(meshes)} objects has a surface; physical measures need at least one mesh"
@@ -213,12 +215,12 @@ def _block_crossings(triangles: np.ndarray, columns: _Columns) -> np.ndarray:
     flat = triangles[:, :, [0, 2]]
     ab = flat[:, 1] - flat[:, 0]
     ac = flat[:, 2] - flat[:, 0]
-    area = cross(ac, ab)  # > 0: the outward normal points up
+    area = cross_2d(ac, ab)  # > 0: the outward normal points up
     of, cells = _cells_around(flat[area != 0.0], columns)
     of = np.flatnonzero(area)[of]
     from_a = columns.origin + (cells + 0.5) * columns.side - flat[of, 0]
-    u = cross(ac[of], from_a) / area[of]
-    v = cross(from_a, ab[of]) / area[of]
+    u = cross_2d(ac[of], from_a) / area[of]
+    v = cross_2d(from_a, ab[of]) / area[of]
     inside = (u >= -1e-12) & (v >= -1e-12) & (u + v <= 1.0 + 1e-12)
     a, b, c = triangles[of, :, 1].T
     found = np.zeros(len(of), CROSSING)

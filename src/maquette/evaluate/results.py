@@ -16,15 +16,15 @@ from maquette.errors import InputError
 from maquette.evaluate.comparison import (
     by_scene,
     difference,
+    display_name,
     heading,
     mean,
     results_table,
     shape_of,
-    shown,
 )
 from maquette.evaluate.contestants import ORACLES
 from maquette.evaluate.resources import Network, megabytes, minutes, parameters
-from maquette.evaluate.rows import Rows, column, distinct, measured, picked
+from maquette.evaluate.rows import Rows, column, distinct, measured_names, rows_where
 from maquette.evaluate.run_folder import RunFolder
 from maquette.evaluate.tables import Cell, Table, markdown, unusable_table
 from maquette.execute.store import written as written_to
@@ -87,9 +87,9 @@ def results_page(
     protocols = distinct(rows, "protocol")
     tables = []
     for protocol in protocols:
-        own = picked(rows, protocol=protocol)
+        own = rows_where(rows, protocol=protocol)
         tables += method_tables([row for row in own if row.method not in apart])
-    first = picked(rows, protocol=protocols[0])
+    first = rows_where(rows, protocol=protocols[0])
     tables.append(cost_table(first, networks, apart))
     tables.append(network_table(networks, apart))
     for title, comparison in comparisons.items():
@@ -104,7 +104,7 @@ def method_tables(rows: Rows) -> list[Table]:
     """Geometry, layout and physics of all methods, per set; not those without any number."""
     found = []
     for title, metrics in (("Geometry", GEOMETRY), ("Layout", LAYOUT), ("Physics", PHYSICS)):
-        known = measured(rows, metrics)
+        known = measured_names(rows, metrics)
         if known:
             table = results_table(rows, known, title)
             head = ("method", "scenes", *map(_heading, known), table.head[-1])
@@ -127,12 +127,12 @@ def cost_table(rows: Rows, networks: Networks, apart: Collection[str]) -> Table:
     for method in distinct(rows, "method"):
         if method in apart or method in ORACLES:
             continue
-        own = picked(rows, method=method)
+        own = rows_where(rows, method=method)
         costs = [mean(column(own, name), name, spread=True) for name in ("seconds", "peak_mb")]
         nets = networks.get(method, ())
         sizes = [f"{parameters(nets):.1f}", f"{megabytes(nets):.1f}", f"{minutes(nets):.0f}"]
         made = [Cell(size if nets else "-") for size in sizes]
-        body.append((Cell(shown(method)), Cell(str(len(own))), *costs, *made))
+        body.append((Cell(display_name(method)), Cell(str(len(own))), *costs, *made))
     measures = (heading("seconds"), heading("peak_mb"))
     head = ("method", "scenes", *measures, "parameters, M", "weights, MB", "training, minutes")
     note = (
@@ -169,8 +169,8 @@ def ablation_table(
     the baseline.
     """
     methods = sorted(distinct(rows, "method"), key=lambda method: method != baseline)
-    metrics = measured(rows, ABLATION)
-    made = [set(distinct(picked(rows, method=method), "scene")) for method in methods]
+    metrics = measured_names(rows, ABLATION)
+    made = [set(distinct(rows_where(rows, method=method), "scene")) for method in methods]
     common = set.intersection(*made)
     compared = [row for row in rows if row.scene in common]
     differing = _differing_kinds([networks.get(method, ()) for method in methods])
@@ -178,10 +178,10 @@ def ablation_table(
     for method in methods:
         cells = [Cell(method), Cell(_trained(networks.get(method, ()), differing))]
         for metric in metrics:
-            scores = by_scene(picked(compared, method=method), metric)
+            scores = by_scene(rows_where(compared, method=method), metric)
             own = mean([*scores.values()], metric)
             if method != baseline:
-                against = by_scene(picked(compared, method=baseline), metric)
+                against = by_scene(rows_where(compared, method=baseline), metric)
                 own = Cell(f"{own.text} ({_change(difference(scores, against, metric))})")
             cells.append(own)
         body.append(tuple(cells))

@@ -143,7 +143,7 @@ def column(rows: Rows, name: str) -> np.ndarray:
     return np.array([row.number(name) for row in rows], dtype=np.float64)
 
 
-def measured(rows: Rows, names: Sequence[str]) -> list[str]:
+def measured_names(rows: Rows, names: Sequence[str]) -> list[str]:
     """Those of the metrics and measurements that some row has."""
     return [name for name in names if not np.isnan(column(rows, name)).all()]
 
@@ -153,6 +153,6 @@ def distinct(rows: Rows, field: str) -> list[str]:
     return list(dict.fromkeys(getattr(row, field) for row in rows))
 
 
-def picked(rows: Rows, **values: str) -> list[ResultRow]:
+def rows_where(rows: Rows, **values: str) -> list[ResultRow]:
     """The rows whose fields have these values."""
     return [row for row in rows if all(getattr(row, k) == value for k, value in values.items())]

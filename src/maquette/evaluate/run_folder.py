@@ -79,7 +79,7 @@ class RunFolder:
         return rows
 
 
-def finished(path: Path) -> Any:
+def finished_record(path: Path) -> Any:
     """What a JSON file of a run holds; None when there is none or it is damaged, which means: not
     done yet.
     """

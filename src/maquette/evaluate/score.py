@@ -46,14 +46,14 @@ from maquette.evaluate.protocols import ISCENE, Protocol, protocol_named
 from maquette.evaluate.surfaces import (
     Meshes,
     Surfaces,
-    check_mesh,
-    chosen,
     require_surfaces,
     sample_mesh,
     shares,
     stream,
+    subset,
     triangle_areas,
     used_vertices,
+    why_no_surface,
 )
 from maquette.geometry.boxes import bounding_box, longest_side, scene_from_world
 from maquette.geometry.cameras import project
@@ -202,7 +202,9 @@ def score_scene(
         require_common_name(pred, gt)
     view = camera if protocol.of_one_view else None
     terms = _Terms(protocol, wanted, match, seed, _unit_from_world(gt, protocol), view)
-    unusable = {name: reason for name, mesh in pred.items() if (reason := check_mesh(mesh, name))}
+    unusable = {
+        name: reason for name, mesh in pred.items() if (reason := why_no_surface(mesh, name))
+    }
     sides = _sides({name: pred[name] for name in pred if name not in unusable}, gt, terms)
     whole, each = compare_all(sides.predicted, sides.truth, sides.pairs, protocol, workers)
     transform = np.eye(4) if whole is None else whole.truth_from_predicted
@@ -294,7 +296,7 @@ def _sampled(meshes: Meshes, role: str, terms: _Terms) -> Surfaces:
             continue
         seen = _in_picture(surface.points, terms.camera)
         if seen.sum() >= 3:
-            surfaces[name] = chosen(surface, seen)
+            surfaces[name] = subset(surface, seen)
     return surfaces
 
 

@@ -27,7 +27,7 @@ from maquette.data.scenes import ComposedScene, SceneConfig
 from maquette.data.views import View, ViewConfig, sample_view
 from maquette.document.appearance import opaque
 from maquette.errors import InputError
-from maquette.evaluate.cases import Case, measured, node_name, set_of
+from maquette.evaluate.cases import Case, measured_case, node_name, set_of
 from maquette.evaluate.files import fingerprint
 from maquette.evaluate.surfaces import Meshes
 from maquette.geometry.boxes import longest_side
@@ -240,7 +240,9 @@ def _case_of(
         "version": SETS_VERSION,
         "candidate": attempt,
     }
-    return measured(name, SceneInput(view.image, tuple(masks), name), truth, view.camera, origin)
+    return measured_case(
+        name, SceneInput(view.image, tuple(masks), name), truth, view.camera, origin
+    )
 
 
 def _placed(

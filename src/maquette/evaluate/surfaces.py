@@ -49,10 +49,10 @@ Surfaces = Mapping[str, SampledSurface]  # by node name
 
 def with_surface(meshes: Meshes) -> Meshes:
     """Those that have one. Raises InputError when numbers are not usable."""
-    return {name: mesh for name, mesh in meshes.items() if not check_mesh(mesh, name)}
+    return {name: mesh for name, mesh in meshes.items() if not why_no_surface(mesh, name)}
 
 
-def check_mesh(mesh: trimesh.Trimesh, name: str) -> str:
+def why_no_surface(mesh: trimesh.Trimesh, name: str) -> str:
     """Why this mesh has no surface ("" when it has one). Raises InputError when vertices or faces
     are not usable numbers.
     """
@@ -76,7 +76,7 @@ def check_mesh(mesh: trimesh.Trimesh, name: str) -> str:
 def require_surfaces(truth: Meshes) -> None:
     """Raise InputError when a true object has no surface: nothing could be compared with it."""
     for name, mesh in truth.items():
-        if reason := check_mesh(mesh, name):
+        if reason := why_no_surface(mesh, name):
             raise InputError(
                 f"ground truth object {name!r} cannot be scored: {reason}; repair it or take it out"
             )
@@ -160,7 +160,7 @@ def shares(areas: list[float], count: int) -> list[int]:
     return [max(1, round(count * area / total)) for area in areas]
 
 
-def chosen(surface: SampledSurface, keep: np.ndarray) -> SampledSurface:
+def subset(surface: SampledSurface, keep: np.ndarray) -> SampledSurface:
     """The surface with only the points where ``keep`` (N,) bool is set; its box stays that of the
     whole mesh.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maquette.evaluate.surfaces import Meshes, check_mesh, sample_mesh, stream
+from maquette.evaluate.surfaces import Meshes, sample_mesh, stream, why_no_surface
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.cameras import lift, resized
 from maquette.geometry.nearest import build_tree, nearest
@@ -80,7 +80,7 @@ def surface_alignment(predicted: Meshes, truth: Meshes, camera: Camera) -> float
         mesh = predicted.get(name)
         if not len(points):
             continue
-        if mesh is None or check_mesh(mesh, name):
+        if mesh is None or why_no_surface(mesh, name):
             errors.append((longest_side(truth[name].bounds) / 2) ** 2)
         else:
             made = sample_mesh(mesh, ALIGN_POINTS, stream(0, "predicted", name), np.eye(4)).points

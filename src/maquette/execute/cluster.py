@@ -24,7 +24,7 @@ from typing import Any
 from maquette import __version__
 from maquette.errors import InputError, MaquetteError, contained, reason_of
 from maquette.execute.processes import Arguments, Ended, Outcomes, Task, answer_to, unpacked
-from maquette.execute.store import place
+from maquette.execute.store import path_at
 from maquette.types import StrPath
 
 TRIES = 3  # of a task whose workers are lost, and of a worker that cannot be started
@@ -207,7 +207,7 @@ def connected(
             _connect(ray, cluster.address)
         _require_version(ray)
         for folder in shared:
-            _require_shared(ray, place(folder))
+            _require_shared(ray, path_at(folder))
         fitting = _fitting(ray.cluster_resources(), threads, cluster.gpus)
         needs = {"num_cpus": threads, "num_gpus": cluster.gpus}
         workers = ClusterWorkers(ray, min(jobs or fitting, fitting), needs, prepare)

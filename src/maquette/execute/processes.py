@@ -61,14 +61,14 @@ class RemoteTraceback(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class _Worker:
+class _PoolProcess:
     """A process, and this end of the connection to it."""
 
     process: BaseProcess
     connection: Connection
 
     @classmethod
-    def start(cls, prepare: Task | None, arguments: Arguments) -> _Worker:
+    def start(cls, prepare: Task | None, arguments: Arguments) -> _PoolProcess:
         """Start one; its first message says that it is prepared."""
         here, there = START.Pipe()
         process = START.Process(target=_work, args=(there, prepare, arguments))
@@ -111,7 +111,7 @@ class _Assignment:
 
     number: int
     packed: bytes
-    worker: _Worker
+    worker: _PoolProcess
 
 
 class Workers:
@@ -125,9 +125,9 @@ class Workers:
     ) -> None:
         self._jobs = jobs
         self._preparation = (prepare, arguments)
-        self._idle: list[_Worker] = []
+        self._idle: list[_PoolProcess] = []
         self._under_way: dict[Any, _Assignment] = {}  # by connection
-        self._prepared: set[_Worker] = set()
+        self._prepared: set[_PoolProcess] = set()
         self._false_starts = 0
 
     def outcomes(self, task: Task, arguments: Iterable[Arguments]) -> Outcomes:
@@ -152,7 +152,7 @@ class Workers:
 
     def _begin(self, number: int, packed: bytes) -> None:
         self._idle = [worker for worker in self._idle if worker.process.is_alive()]
-        worker = self._idle.pop() if self._idle else _Worker.start(*self._preparation)
+        worker = self._idle.pop() if self._idle else _PoolProcess.start(*self._preparation)
         self._under_way[worker.connection] = _Assignment(number, packed, worker)
         worker.tell(packed)
 
@@ -169,7 +169,7 @@ class Workers:
             self._prepared.add(worker)
             self._under_way[worker.connection] = assignment
 
-    def _outcome(self, worker: _Worker, answer: bytes | Ended) -> Any:
+    def _outcome(self, worker: _PoolProcess, answer: bytes | Ended) -> Any:
         if isinstance(answer, Ended):
             worker.leave()
             return answer

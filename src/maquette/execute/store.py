@@ -26,7 +26,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _REMEDY = "check the address, your rights and the connection"
 
 
-def place(where: StrPath) -> Path:
+def path_at(where: StrPath) -> Path:
     """A local path as it is; a URL as something with the methods of a path. MissingExtraError when
     its library is not installed, InputError when nobody knows such URLs or nobody answers there.
     """
@@ -68,7 +68,7 @@ def is_far(where: Path) -> bool:
 
 def prepared_folder(folder: StrPath) -> Path:
     """``output.writable_folder`` for every place; OutputError when nothing can be written there."""
-    where = place(folder)
+    where = path_at(folder)
     if not is_far(where):
         return writable_folder(where)
     probe = where / f".maquette-probe-{sha256_of(str(where).encode())[:12]}"
@@ -119,7 +119,7 @@ def brought_here(path: Path, beside: Sequence[str] = ()) -> Iterator[Path]:
 @contextlib.contextmanager
 def scene_here(name: StrPath) -> Iterator[Path]:
     """``brought_here`` for a scene: a document comes with the folder of its files."""
-    where = place(name)
+    where = path_at(name)
     if where.suffix.lower() != ".json":
         with brought_here(where) as here:
             yield here
@@ -129,7 +129,7 @@ def scene_here(name: StrPath) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def mirrored(folder: Path, last: str) -> Iterator[Path]:
+def local_copy(folder: Path, last: str) -> Iterator[Path]:
     """A local copy of a folder to work in. What has changed is sent back at the end, also when the
     body raises: ``last``, the file that makes all others valid, after them, and then what is gone
     there goes. A local folder is worked in as it is.
@@ -157,7 +157,7 @@ def kept_here(name: StrPath) -> Path:
     """A copy of a folder or file that all processes of this machine share and later commands find
     again, in ``~/.cache/maquette/copies``; a local one as it is. InputError when it is not there.
     """
-    where = place(name)
+    where = path_at(name)
     if not is_far(where):
         return where
     names = _files(where)

@@ -74,7 +74,7 @@ def _is_plain_primitive(primitive: JsonObject, accessors: Sequence[JsonObject]) 
     )
 
 
-def refuse_unknown(header: JsonObject, name: str) -> None:
+def refuse_extensions(header: JsonObject, name: str) -> None:
     """InputError when a file requires an extension that is not understood."""
     required = {str(extension) for extension in header.get("extensionsRequired", ())}
     unknown = {

@@ -25,7 +25,7 @@ from trimesh.resolvers import FilePathResolver
 
 from maquette.errors import InputError, contained
 from maquette.export.gltf import read_header
-from maquette.export.gltf_plain import is_plain, plain_gltf, refuse_unknown
+from maquette.export.gltf_plain import is_plain, plain_gltf, refuse_extensions
 from maquette.export.gltf_source import GltfSource
 from maquette.export.ply_polygons import ply_of_triangles
 from maquette.export.polygon_files import obj_of_triangles, off_of_triangles
@@ -145,7 +145,7 @@ def _mended(path: Path, resolver: _NamedFiles) -> tuple[bytes | None, str]:
     if kind in ("glb", "gltf"):
         with open(path, "rb") as file:
             header = read_header(file)
-        refuse_unknown(header, str(path))
+        refuse_extensions(header, str(path))
         if not is_plain(header):
             source = GltfSource(path.read_bytes(), header, resolver.get, str(path), resolver.notes)
             return plain_gltf(source), "glb"

@@ -16,7 +16,7 @@ from itertools import islice
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.export.polygon_files import cut, joined
+from maquette.export.polygon_files import triangles_of_all, triangulated
 from maquette.types import Arrays
 
 _KINDS = {
@@ -77,7 +77,7 @@ class _Ply:
 
 
 @dataclass(frozen=True, eq=False)
-class _Table:
+class _Rows:
     """The rows of an element, by property."""
 
     columns: Arrays = field(default_factory=dict)  # (N,)
@@ -99,8 +99,8 @@ def ply_of_triangles(content: bytes) -> bytes | None:
         return None
     vertices = np.stack([points[axis] for axis in "xyz"], axis=1).astype(np.float64)
     polygons = [rows.astype(np.int64) for rows in indices]
-    triangles = cut(vertices, polygons)
-    faces, owner = joined(polygons, triangles)
+    triangles = triangulated(vertices, polygons)
+    faces, owner = triangles_of_all(polygons, triangles)
     columns = {"vertex_indices": faces.astype("<i4")}
     columns |= {name: rows[owner] for name, rows in face.columns.items()}
     columns |= _texture(face.lists.get(_TEXTURE, []), triangles)
@@ -155,9 +155,9 @@ def _is_text_of_triangles(ply: _Ply) -> bool:
     return len(rows) == face.length and all(row.lstrip().startswith(b"3 ") for row in rows)
 
 
-def _tables(ply: _Ply) -> dict[str, _Table]:
+def _tables(ply: _Ply) -> dict[str, _Rows]:
     """The rows of every element, at once where all are alike, else one by one."""
-    source = _Words(iter(ply.body.split())) if ply.is_text else _Bytes(ply.body)
+    source = _Tokens(iter(ply.body.split())) if ply.is_text else _Bytes(ply.body)
     tables = {}
     for element in ply.elements:
         table = source.alike(element)
@@ -165,9 +165,9 @@ def _tables(ply: _Ply) -> dict[str, _Table]:
     return tables
 
 
-def _row_by_row(source: _Words | _Bytes, element: _Element) -> _Table:
+def _row_by_row(source: _Tokens | _Bytes, element: _Element) -> _Rows:
     """The rows of an element whose lists differ in length."""
-    table = _Table(lists={each.name: [] for each in element.properties})
+    table = _Rows(lists={each.name: [] for each in element.properties})
     for _ in range(element.length):
         for each in element.properties:
             count = int(source.take(each.counted, 1)[0]) if each.counted else 1
@@ -180,7 +180,7 @@ def _row_by_row(source: _Words | _Bytes, element: _Element) -> _Table:
 
 
 @dataclass
-class _Words:
+class _Tokens:
     """The values of a text, taken one after the other."""
 
     words: Iterator[bytes]
@@ -192,14 +192,14 @@ class _Words:
             raise InputError("the file ends too early; get it again")
         return values.astype(kind)
 
-    def alike(self, element: _Element) -> _Table | None:
+    def alike(self, element: _Element) -> _Rows | None:
         """The rows of an element without lists."""
         if element.lists:
             return None
         width = len(element.properties)
         rows = self.take("f8", width * element.length).reshape(element.length, width)
         columns = zip(element.properties, rows.T)
-        return _Table({each.name: column.astype(each.kind) for each, column in columns})
+        return _Rows({each.name: column.astype(each.kind) for each, column in columns})
 
 
 @dataclass
@@ -217,17 +217,17 @@ class _Bytes:
         self.at += values.nbytes
         return values
 
-    def alike(self, element: _Element) -> _Table | None:
+    def alike(self, element: _Element) -> _Rows | None:
         """The rows of an element, if all lists are as long as those of the first row."""
         if not element.length:
-            return _Table()
+            return _Rows()
         start = self.at
         row = self._first_row(element)
         self.at = start
         if start + row.itemsize * element.length > len(self.content):
             return None
         rows = np.frombuffer(self.content, row, element.length, start)
-        table = _Table()
+        table = _Rows()
         for each in element.properties:
             if not each.counted:
                 table.columns[each.name] = rows[each.name]

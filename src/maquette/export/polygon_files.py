@@ -31,7 +31,7 @@ _BACK = re.compile(rb"^f[ \t\d/]*-", re.MULTILINE)  # a face with a negative ref
 _COUNTED = (b"v ", b"vt ", b"vn ")  # what references of OBJ count, in their order
 
 
-def cut(vertices: np.ndarray, polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
+def triangulated(vertices: np.ndarray, polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Triangles of polygons, each of which is rows of vertices (V, 3): (N - 2, 3) numbers of its
     corners; a fan wherever that covers the polygon. InputError for too many corners.
     """
@@ -52,8 +52,10 @@ def cut(vertices: np.ndarray, polygons: Sequence[np.ndarray]) -> list[np.ndarray
     return triangles
 
 
-def joined(polygons: Sequence[np.ndarray], triangles: Sequence[np.ndarray]) -> VerticesAndFaces:
-    """Faces (T, 3) of what ``cut`` gives for polygons, and the polygon (T,) that each is of."""
+def triangles_of_all(
+    polygons: Sequence[np.ndarray], triangles: Sequence[np.ndarray]
+) -> VerticesAndFaces:
+    """Faces (T, 3) of what ``triangulated`` gives for polygons, and the polygon (T,) of each."""
     owner = np.repeat(np.arange(len(polygons)), [len(each) for each in triangles])
     faces = [polygon[each] for polygon, each in zip(polygons, triangles)]
     return np.concatenate([*faces, np.empty((0, 3), np.int64)]), owner
@@ -116,7 +118,7 @@ def _cut_faces(lines: list[bytes], vertices: np.ndarray) -> bool:
     faces = {number: found[0].split()[1:] for number, found in matches.items() if found}
     polygons = [_rows(corners) for corners in faces.values()]
     changed = False
-    for (number, corners), triangles in zip(faces.items(), cut(vertices, polygons)):
+    for (number, corners), triangles in zip(faces.items(), triangulated(vertices, polygons)):
         if not np.array_equal(triangles, fan(len(corners))):
             written = (b"f " + b" ".join(corners[k] for k in each) for each in triangles)
             lines[number] = b"\n".join(written)
@@ -149,7 +151,7 @@ def off_of_triangles(content: bytes) -> bytes | None:
     if all(len(polygon) == 3 for polygon in polygons):
         return None
     vertices = np.array(points, np.float64).reshape(-1, 3)
-    faces, _ = joined(polygons, cut(vertices, polygons))
+    faces, _ = triangles_of_all(polygons, triangulated(vertices, polygons))
     written = [b"OFF", b"%d %d 0" % (len(points), len(faces))]
     written += [b" ".join(point) for point in points]
     written += [b"3 %d %d %d" % tuple(face) for face in faces.tolist()]

@@ -26,7 +26,7 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.cameras import lift, project
 from maquette.geometry.transforms import similarity
-from maquette.masks.labels import painted
+from maquette.masks.labels import painted_labels
 from maquette.render.assemble import assemble
 from maquette.render.rasterize import rasterize
 from maquette.types import Instance, Scene, free_label, own_node
@@ -56,7 +56,7 @@ class Plane:
 
 
 @dataclass(frozen=True, eq=False)
-class _Surroundings:
+class _SeenBackground:
     """What the photo shows outside of all masks."""
 
     points: np.ndarray  # (H, W, 3) scene units
@@ -87,7 +87,7 @@ def with_room(scene: Scene) -> Scene:
     return scene
 
 
-def _surroundings(scene: Scene) -> _Surroundings | None:
+def _surroundings(scene: Scene) -> _SeenBackground | None:
     """None where no object of the scene is in its mask, so that nothing tells the unit."""
     given = scene.input
     geometry = None if given is None else given.geometry
@@ -96,14 +96,14 @@ def _surroundings(scene: Scene) -> _Surroundings | None:
             "a room needs a depth map of the photo, for the image network sees objects only; "
             "make the scene with --depth, or leave room out"
         )
-    labels = painted(given.masks, given.image.shape[:2])
+    labels = painted_labels(given.masks, given.image.shape[:2])
     units = _units(scene, geometry.depth, labels)
     if units is None:
         return None
     depth = geometry.depth * units
     is_seen = ~binary_dilation(labels > 0, iterations=AT_OUTLINE) & np.isfinite(depth)
     points = lift(scene.camera, np.where(np.isfinite(depth), depth, 1.0))
-    return _Surroundings(points, is_seen, scene.camera.position)
+    return _SeenBackground(points, is_seen, scene.camera.position)
 
 
 def _units(scene: Scene, depth: np.ndarray, labels: np.ndarray) -> float | None:
@@ -114,7 +114,7 @@ def _units(scene: Scene, depth: np.ndarray, labels: np.ndarray) -> float | None:
     return float(np.median(drawn[both] / depth[both])) if both.any() else None
 
 
-def planes(seen: _Surroundings, scene: Scene) -> list[Plane]:
+def planes(seen: _SeenBackground, scene: Scene) -> list[Plane]:
     """The floor and the walls that are clear, the clearest wall first."""
     points = seen.chosen
     found = []
@@ -201,7 +201,7 @@ def _standing(
     return Plane(WALL, corner, sides, confidence)
 
 
-def _instance(scene: Scene, seen: _Surroundings, plane: Plane) -> Instance:
+def _instance(scene: Scene, seen: _SeenBackground, plane: Plane) -> Instance:
     """A plane as two triangles with a texture, in the middle of its box."""
     first, second = plane.sides
     corners = np.array([np.zeros(3), first, first + second, second])
@@ -222,7 +222,7 @@ def _instance(scene: Scene, seen: _Surroundings, plane: Plane) -> Instance:
     )
 
 
-def _texture(scene: Scene, seen: _Surroundings, plane: Plane) -> np.ndarray:
+def _texture(scene: Scene, seen: _SeenBackground, plane: Plane) -> np.ndarray:
     """(TEXELS, TEXELS, 3) uint8: the photo on a plane, its first row at the end of the second side;
     what hides the plane is filled in.
     """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from maquette.flow.path import Levels, Rows, per_row
@@ -52,7 +52,7 @@ class LinearSchedule:
         return steps.round().long().tolist()
 
 
-def table_for(x: Tensor, table: Tensor) -> Tensor:
+def table_for(x: Rows, table: Float64[Tensor, " steps"]) -> Float[Tensor, " steps"]:
     """A float64 table of the CPU, such as a schedule's signal, in the type and on the device of
     ``x``. Not every device has float64.
     """

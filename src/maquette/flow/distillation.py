@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -30,6 +30,8 @@ from maquette.errors import InputError
 from maquette.flow.ddpm import add_noise, table_for
 from maquette.flow.guidance import guided_noise
 from maquette.flow.path import per_row
+
+Latents = Float[Tensor, "B c s s"]
 
 
 @runtime_checkable
@@ -40,8 +42,8 @@ class NoiseSchedule(Protocol):
     def steps(self) -> int:
         """T."""
 
-    def signal(self) -> Tensor:
-        """(T,) float64 on the CPU, the cumulative a_t: share of the data's variance that is left
+    def signal(self) -> Float64[Tensor, " T"]:
+        """On the CPU, the cumulative a_t: share of the data's variance that is left
         after each step.
         """
 
@@ -59,25 +61,24 @@ class NoisePrior(Protocol):
     def schedule(self) -> NoiseSchedule:
         """Its diffusion."""
 
-    def context(self, prompts: Sequence[str]) -> Tensor:
-        """(B, L, C) what the network attends to; "" is the unconditional prompt. L is the same for
+    def context(self, prompts: Sequence[str]) -> Float[Tensor, "B L C"]:
+        """What the network attends to; "" is the unconditional prompt. L is the same for
         all prompts.
         """
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) in 0..1 -> latents (B, c, s, s); differentiable."""
+    def encode(self, pictures: Float[Tensor, "B 3 S S"]) -> Latents:
+        """Pictures in 0..1 -> latents; differentiable."""
 
     def noise(
         self,
-        x_t: Tensor,
-        step: Tensor,
-        context: Tensor,
-        gain: Tensor | None = None,
-    ) -> Tensor:
-        """The noise (B, c, s, s) that the network sees in ``x_t`` (B, c, s, s) at ``step`` (B,)
-        int64.
+        x_t: Latents,
+        step: Int64[Tensor, " B"],
+        context: Float[Tensor, "B L C"],
+        gain: Float[Tensor, "B L"] | None = None,
+    ) -> Latents:
+        """The noise that the network sees in ``x_t`` at ``step``.
 
-        ``gain`` (B, L) multiplies the cross-attention map of each word after the softmax and before
+        ``gain`` multiplies the cross-attention map of each word after the softmax and before
         the values are summed, without normalising again (SSDS of ComboVerse: 25 at spatial words, 1
         elsewhere); None is 1 everywhere.
         """
@@ -85,11 +86,11 @@ class NoisePrior(Protocol):
 
 def sds_loss(
     prior: NoisePrior,
-    pictures: Tensor,
+    pictures: Float[Tensor, "*given"],
     prompt: str | Sequence[str],
     *,
     generator: torch.Generator,
-    gain: Tensor | None = None,
+    gain: Float[Tensor, "*one_or_each"] | None = None,
     steps: tuple[int, int] = (800, 900),
     guidance: float = 100.0,
     negative: str = "",

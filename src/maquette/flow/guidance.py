@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
+
+from maquette.flow.path import Rows
 
 Velocity = Callable[[Tensor, float], Tensor]  # (x_t (B, ...), t) -> v (B, ...)
 
 
 def at_one_level(network: Callable[[Tensor, Tensor], Tensor]) -> Velocity:
     """What samplers integrate, from a network of x_t (B, ...) and noise levels (B,)."""
-    return lambda x, t: network(x, torch.full((len(x),), t, device=x.device, dtype=x.dtype))
+
+    def velocity(x_t: Rows, t: float) -> Rows:
+        return network(x_t, torch.full((len(x_t),), t, device=x_t.device, dtype=x_t.dtype))
+
+    return velocity
 
 
 def guided_noise(
     network: Callable[[Tensor, Tensor], Tensor],
-    x_t: Tensor,
-    steps: Tensor,
+    x_t: Rows,
+    steps: Shaped[Tensor, " B"],
     weight: float,
-) -> Tensor:
+) -> Rows:
     """What a network of pictures (B, c, S, S) and steps (B,) says, guided; it gets both in one
     batch, those that are told the words first.
     """
@@ -52,7 +59,7 @@ def guide_pair(
     interval ``conditional`` runs alone.
     """
 
-    def velocity(x_t: Tensor, t: float) -> Tensor:
+    def velocity(x_t: Rows, t: float) -> Rows:
         if weight == 1.0 or not interval[0] <= t <= interval[1]:
             return conditional(x_t, t)
         v_c, v_u = pair(x_t, t)

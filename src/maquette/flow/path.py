@@ -24,7 +24,7 @@ def interpolate(x0: Rows, noise: Rows, t_B: Levels) -> Rows:
     return (1 - t) * x0 + t * noise
 
 
-def noise_like(latents: Tensor, generator: torch.Generator) -> Tensor:
+def noise_like(latents: Rows, generator: torch.Generator) -> Rows:
     """Normal noise for latents, drawn on the processor: the same on every device."""
     return torch.randn(latents.shape, generator=generator).to(latents)
 

@@ -10,16 +10,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maquette.flow.guidance import Velocity
+from maquette.flow.path import Rows
 
 StepCallback = Callable[[int, Tensor], None]  # step that is done, x
 
 
 def euler(
     velocity: Velocity,
-    noise: Float[Tensor, "*any"],
+    noise: Rows,
     schedule: Float[Tensor, " levels"],
     callback: StepCallback | None = None,
-) -> Float[Tensor, "*any"]:
+) -> Rows:
     """Integrate dx/dt = v from schedule[0] to schedule[-1]; ``callback`` after each step."""
     x = noise
     for step, (t, t_next) in enumerate(itertools.pairwise(schedule.tolist())):
@@ -29,7 +30,7 @@ def euler(
     return x
 
 
-def seeded_noise(shape: Sequence[int], seeds: Sequence[int]) -> Tensor:
+def seeded_noise(shape: Sequence[int], seeds: Sequence[int]) -> Rows:
     """(len(seeds), *shape) standard normal noise, one CPU generator per instance, so that instances
     never share randomness.
     """

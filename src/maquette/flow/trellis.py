@@ -17,6 +17,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from maquette.flow.guidance import Velocity, guide
+from maquette.flow.path import Rows
 from maquette.flow.sample import euler
 from maquette.flow.schedule import shifted_schedule
 
@@ -71,13 +72,13 @@ def levels(t: float, rows: int, device: torch.device | str = "cpu") -> Float[Ten
     return torch.full((rows,), t, dtype=kind, device=device)
 
 
-def sample(
+def sample_guided(
     conditional: Velocity,
     unconditional: Velocity,
-    noise: Tensor,
+    noise: Rows,
     sampling: TrellisSampling,
     trace: SamplerTrace | None = None,
-) -> Tensor:
+) -> Rows:
     """Samples from noise with two separate passes; ``trace`` gets what each step makes."""
     guided = guide(conditional, unconditional, sampling.weight, sampling.interval)
     return integrate(guided, noise, sampling, trace)
@@ -85,16 +86,16 @@ def sample(
 
 def integrate(
     velocity: Velocity,
-    noise: Tensor,
+    noise: Rows,
     sampling: TrellisSampling,
     trace: SamplerTrace | None = None,
-) -> Tensor:
+) -> Rows:
     """Samples from noise by Euler steps of an already guided velocity."""
     if trace is None:
         return euler(velocity, noise, sampling.schedule)
     predicted: list[Tensor] = []
 
-    def watched(x_t: Tensor, t: float) -> Tensor:
+    def watched(x_t: Rows, t: float) -> Rows:
         v = velocity(x_t, t)
         predicted.append(predict_data(x_t, v, t, sampling.sigma_min))
         return v
@@ -103,10 +104,10 @@ def integrate(
 
 
 def predict_data(
-    x_t: Float[Tensor, "*any"],
-    velocity: Float[Tensor, "*any"],
+    x_t: Rows,
+    velocity: Rows,
     t: float,
     sigma_min: float = 1e-5,
-) -> Float[Tensor, "*any"]:
+) -> Rows:
     """x_0 = (1 - s) x_t - (s + (1 - s) t) v, with s = sigma_min."""
     return (1 - sigma_min) * x_t - (sigma_min + (1 - sigma_min) * t) * velocity

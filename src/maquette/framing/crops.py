@@ -16,7 +16,7 @@ from PIL import Image
 
 from maquette.errors import CheckpointError
 from maquette.geometry.boxes import pixel_box
-from maquette.photos.pixels import Size, cut
+from maquette.photos.pixels import Size, crop
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def centre_crop(image: np.ndarray, size: Size) -> np.ndarray:
     height, width = size
     top = int((image.shape[0] - height) / 2)
     left = int((image.shape[1] - width) / 2)
-    return cut(image, (left, top, left + width, top + height))
+    return crop(image, (left, top, left + width, top + height))
 
 
 def whiten(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from maquette.framing.trellis import SIDE, crop_box
-from maquette.photos.pixels import cut
+from maquette.photos.pixels import crop
 
 LEAST = 1  # pixels; half the side of the crop of objects so thin that theirs would be empty
 
@@ -35,16 +35,16 @@ def slot_pictures(
     colours = image.astype(np.float32) / 255.0
     union = np.any(masks, axis=0)
     box = crop_box(union, LEAST)
-    scene = cut(colours, box)
-    shown = scene * cut(union, box)[..., None]
+    scene = crop(colours, box)
+    shown = scene * crop(union, box)[..., None]
     of_scene = _resized(shown, size)
     pictures = []
     for mask in masks:
-        own = cut(np.asarray(mask, dtype=bool), box)
+        own = crop(np.asarray(mask, dtype=bool), box)
         pictures.append([_resized(shown * own[..., None], size), of_scene])
         if slots > 2:
             inner = crop_box(own, LEAST)
-            near = cut(scene, inner) * cut(own, inner)[..., None]
+            near = crop(scene, inner) * crop(own, inner)[..., None]
             pictures[-1].append(_resized(near, size))
     return np.array(pictures)[:, :slots]
 

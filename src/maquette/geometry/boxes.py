@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Real
 
-from maquette.geometry.transforms import Matrix3, Transform, similarity
+from maquette.geometry.transforms import Matrix3, Points, Transform, similarity
 
 PixelBox = tuple[int, int, int, int]  # x0, y0, x1, y1; x1 and y1 exclusive
 UNIT_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
@@ -26,7 +26,7 @@ def longest_side(points: Real[np.ndarray, "N D"]) -> float:
     return float(np.ptp(points, axis=0).max())
 
 
-def cube_cells(resolution: int, side: float = 1.0) -> Float[np.ndarray, "N 3"]:
+def cube_cells(resolution: int, side: float = 1.0) -> Points:
     """Centres of the R^3 cells of a cube about the origin, x slowest."""
     axis = ((np.arange(resolution) + 0.5) / resolution - 0.5) * side
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)

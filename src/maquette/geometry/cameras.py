@@ -13,6 +13,7 @@ from jaxtyping import Float, Int, Real
 
 from maquette.geometry.transforms import (
     Matrix3,
+    Points,
     Transform,
     rotation_x,
     scale_of,
@@ -97,7 +98,7 @@ def pixel_rays(camera: Camera) -> Float[np.ndarray, "H W 3"]:
     return pixels @ np.linalg.inv(camera.intrinsics).T
 
 
-def world_rays(camera: Camera, pixels: Real[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 3"]:
+def world_rays(camera: Camera, pixels: Real[np.ndarray, "N 2"]) -> Points:
     """World-frame directions through pixels, whose z-depth is 1."""
     homogeneous = np.column_stack([pixels, np.ones(len(pixels))])
     return homogeneous @ np.linalg.inv(camera.intrinsics).T @ camera.rotation.T

@@ -9,6 +9,9 @@ more to all that lie on it.
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Float
+
+from maquette.geometry.transforms import Matrix3
 
 TRIES = 400
 POINTS = 4000  # of the depth map that are looked at
@@ -19,14 +22,14 @@ BELOW = 0.02  # share of the points that may lie below the ground
 
 
 def ground_down(
-    depth: np.ndarray,
-    intrinsics: np.ndarray,
-    objects: np.ndarray,
-    expected: np.ndarray,
-) -> np.ndarray | None:
-    """(3,) unit normal of the ground, away from the camera, in the camera's OpenCV axes; None where
-    there is no such plane. depth: (H, W), nan = unknown; objects: (H, W) bool, not ground;
-    expected: (3,) roughly where down is.
+    depth: Float[np.ndarray, "H W"],
+    intrinsics: Matrix3,
+    objects: Bool[np.ndarray, "H W"],
+    expected: Float[np.ndarray, " 3"],
+) -> Float[np.ndarray, " 3"] | None:
+    """Unit normal of the ground, away from the camera, in the camera's OpenCV axes; None where
+    there is no such plane. depth: nan = unknown; objects: not ground; expected: roughly where
+    down is.
     """
     points = _points(depth, intrinsics, objects)
     if len(points) < 100:

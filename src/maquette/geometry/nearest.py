@@ -16,9 +16,9 @@ from typing import no_type_check
 
 import numba
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 
-from maquette.geometry.transforms import Points
+from maquette.geometry.transforms import OtherPoints, Points
 from maquette.geometry.vectors import row_of, squared_distance
 
 LEAF = 8  # most points in a leaf
@@ -55,7 +55,7 @@ def as_tree(cloud: Points | PointTree) -> PointTree:
 
 
 def nearest(
-    tree: PointTree, queries: Float[np.ndarray, "M 3"], reach: float = np.inf
+    tree: PointTree, queries: OtherPoints, reach: float = np.inf
 ) -> tuple[Float64[np.ndarray, " M"], Int64[np.ndarray, " M"]]:
     """Distance and index into ``tree.points`` of the point nearest to each query.
 

@@ -100,8 +100,8 @@ def intersection_volume(a: OrientedBox, b: OrientedBox) -> float:
     return polyhedron_volume(polygons)
 
 
-def polyhedron_volume(polygons: list[np.ndarray]) -> float:
-    """Volume of a convex polyhedron given as its faces, each a convex polygon (K, 3); their
+def polyhedron_volume(polygons: list[Float[np.ndarray, "_ 3"]]) -> float:
+    """Volume of a convex polyhedron given as its faces, each a convex polygon; their
     orientation does not matter.
     """
     middle = np.concatenate(polygons).mean(0)

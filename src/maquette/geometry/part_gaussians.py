@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+PointSets = Float[Tensor, "B N 3"]
+
 PART_NUMBERS = 16
 _SCALES = (0.004, 1.0)  # smallest and largest standard deviation of a part along an axis
 
@@ -57,7 +59,7 @@ class PartGaussians:
         parts = [self.mean, axes, self.scales.log(), self.log_weight[..., None]]
         return torch.cat(parts, dim=-1)
 
-    def local(self, points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N P 3"]:
+    def local(self, points: PointSets) -> Float[Tensor, "B N P 3"]:
         """Points as every part sees them: along its axes, in its standard
         deviations.
         """
@@ -72,12 +74,12 @@ class PartGaussians:
         norm = norm - self.log_weight
         return -0.5 * local.square().sum(-1) - norm[:, None]
 
-    def log_density(self, points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N"]:
+    def log_density(self, points: PointSets) -> Float[Tensor, "B N"]:
         """Log density of the mixture at points; its integral over space is 1."""
         return self.log_weighted_density(self.local(points)).logsumexp(-1)
 
-    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(B, P count, 3) ``count`` points of every part, differentiable in means, axes and scales
+    def sample(self, count: int, generator: torch.Generator | None = None) -> PointSets:
+        """``count`` points of every part, differentiable in means, axes and scales
         (reparametrised).
         """
         draws = torch.randn((*self.mean.shape[:2], count, 3), generator=generator).to(self.mean)
@@ -112,10 +114,12 @@ def yaw_rotations(yaw: Float[Tensor, " B"]) -> Float[Tensor, "B 3 3"]:
     return torch.stack([torch.stack(row, -1) for row in rows], dim=-2)
 
 
-def alignment_loss(samples: Tensor, seen: Tensor, chunk: int = 4096) -> Tensor:
-    """(B,) one-sided surface alignment: mean over seen points q of min over samples p of |q - p|^2.
+def alignment_loss(
+    samples: PointSets, seen: Float[Tensor, "B K 3"], chunk: int = 4096
+) -> Float[Tensor, " B"]:
+    """One-sided surface alignment: mean over seen points q of min over samples p of |q - p|^2.
 
-    samples: (B, N, 3) of the predicted Gaussians; seen: (B, K, 3) points of the depth map inside
+    samples: of the predicted Gaussians; seen: points of the depth map inside
     the object's mask (Coherent 3D Scene Diffusion, L_align). One-sided, because only what is seen
     is known. Gradients flow to the nearest samples; ``chunk`` bounds memory.
     """

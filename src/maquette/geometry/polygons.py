@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real, Shaped
+from jaxtyping import Bool, Float, Int, Real
 
-from maquette.geometry.transforms import Points
+from maquette.geometry.transforms import Faces, Points
 
 _FLAT = 1e-9  # of the polygon's area: what counts as no area
 
@@ -22,9 +22,7 @@ def area_vector(corners: Float[np.ndarray, "*any N 3"]) -> Float[np.ndarray, "*a
     return 0.5 * np.cross(shifted, np.roll(shifted, -1, axis=-2)).sum(axis=-2)
 
 
-def doubled_normals(
-    vertices: Real[np.ndarray, "V 3"], faces: Shaped[np.ndarray, "F 3"]
-) -> Real[np.ndarray, "F 3"]:
+def doubled_normals(vertices: Real[np.ndarray, "V 3"], faces: Faces) -> Real[np.ndarray, "F 3"]:
     """Normals of triangles, each twice as long as its area. Faces: any whole numbers."""
     return normals_of(vertices[faces])
 
@@ -35,9 +33,7 @@ def normals_of(corners: Real[np.ndarray, "F 3 3"]) -> Real[np.ndarray, "F 3"]:
     return np.cross(b - a, c - a)
 
 
-def doubled_areas(
-    vertices: Real[np.ndarray, "V 3"], faces: Shaped[np.ndarray, "F 3"]
-) -> Real[np.ndarray, " F"]:
+def doubled_areas(vertices: Real[np.ndarray, "V 3"], faces: Faces) -> Real[np.ndarray, " F"]:
     """Areas of triangles, twice."""
     return np.linalg.norm(doubled_normals(vertices, faces), axis=1)
 
@@ -51,7 +47,7 @@ def fan_covers(corners: Float[np.ndarray, "M N 3"]) -> Bool[np.ndarray, " M"]:
     return along.min(axis=1) >= -_FLAT * np.einsum("mc,mc->m", whole, whole)
 
 
-def fan(corners: int) -> Int[np.ndarray, "F 3"]:
+def fan(corners: int) -> Faces:
     """Corners of the triangles of a fan from the first one; none below three corners."""
     last = np.arange(2, max(corners, 2))
     return np.stack([np.zeros_like(last), last - 1, last], axis=1)
@@ -102,7 +98,7 @@ class _Ring:
         """Whether corners point outward and their triangles hold no other corner."""
         points = self.points[corners]
         arriving = points - self.points[self.before[corners]]
-        self.turn[corners] = cross(arriving, self.points[self.after[corners]] - points)
+        self.turn[corners] = cross_2d(arriving, self.points[self.after[corners]] - points)
         reflex = self.points[self.left & (self.turn <= 0)]
         for corner in corners.tolist():
             triangle = self.points[self.triangle(corner)]
@@ -140,11 +136,13 @@ def _holds_any(triangle: np.ndarray, points: np.ndarray) -> bool:
     points = points[near]
     others = points[(points[:, None] != triangle).any(axis=2).all(axis=1)]
     sides = np.roll(triangle, -1, axis=0) - triangle
-    return bool((cross(sides, others[:, None] - triangle) >= 0).all(axis=1).any())
+    return bool((cross_2d(sides, others[:, None] - triangle) >= 0).all(axis=1).any())
 
 
-def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(...) cross products of vectors (..., 2): signed areas of the parallelograms between them."""
+def cross_2d(
+    a: Real[np.ndarray, "*#any 2"], b: Real[np.ndarray, "*#any 2"]
+) -> Real[np.ndarray, "*#any"]:
+    """Cross products of vectors: signed areas of the parallelograms between them."""
     ax, ay = np.moveaxis(a, -1, 0)
     bx, by = np.moveaxis(b, -1, 0)
     return ax * by - ay * bx

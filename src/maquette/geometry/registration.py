@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Integer, Real
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
@@ -31,6 +31,7 @@ from maquette.geometry.boxes import bounding_box, longest_side
 from maquette.geometry.connectivity import sums_at
 from maquette.geometry.nearest import PointTree, as_tree, build_tree, nearest
 from maquette.geometry.transforms import (
+    OtherPoints,
     Points,
     Transform,
     determinant,
@@ -92,7 +93,7 @@ class _Space:
 
 
 @dataclass(frozen=True, eq=False)
-class _Fit:
+class _Alignment:
     transform: np.ndarray  # (4, 4)
     rmse: float  # target coordinates
     fitness: float
@@ -141,9 +142,9 @@ def _nearest_rotation(matrix: np.ndarray) -> tuple[np.ndarray, float]:
 
 def robust_icp(
     source: Points | PointTree,
-    target: Float[np.ndarray, "M 3"] | PointTree,
+    target: OtherPoints | PointTree,
     *,
-    target_normals: Float[np.ndarray, "M 3"] | None = None,
+    target_normals: OtherPoints | None = None,
     options: RobustIcp | None = None,
 ) -> Registration:
     """Align source (N, 3) with target (M, 3), both +Y up and in the same units, as in I-Scene's
@@ -171,7 +172,7 @@ def robust_icp(
 
 def point_to_point(
     source: Points | PointTree,
-    target: Float[np.ndarray, "M 3"] | PointTree,
+    target: OtherPoints | PointTree,
     *,
     reach: float = np.inf,
     iterations: int = 100,
@@ -202,16 +203,16 @@ def estimate_normals(points: Points, neighbours: int = 16) -> Points:
     return vectors[..., 0]
 
 
-def voxel_downsample(points: Points, voxel: float) -> Float[np.ndarray, "M 3"]:
+def voxel_downsample(points: Points, voxel: float) -> OtherPoints:
     """(K, 3) mean of the points (N, 3) in each occupied cube of side ``voxel``."""
     means, _ = occupied_cells(points, voxel)
     return means
 
 
-def occupied_cells(points: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (K, 3) and number (K,) of the points (N, 3) in each occupied cube, counted from the
-    lower corner.
-    """
+def occupied_cells(
+    points: Points, side: float
+) -> tuple[Float[np.ndarray, "K 3"], Integer[np.ndarray, " K"]]:
+    """Mean and number of the points in each occupied cube, counted from the lower corner."""
     cells = np.floor((points - points.min(0)) / side).astype(np.int64)
     _, size_y, size_z = cells.max(0) + 1
     x, y, z = cells.T
@@ -273,10 +274,10 @@ def _align_in_space(
             moved, target.points[index], normals[index], options.tukey * voxel, space.pivot
         )
 
-    def score(fit: _Fit) -> float:
+    def score(fit: _Alignment) -> float:
         return fit.cost(space.unit, options.unfit_cost)
 
-    def refine(cloud: np.ndarray, start: np.ndarray, iterations: int) -> _Fit:
+    def refine(cloud: np.ndarray, start: np.ndarray, iterations: int) -> _Alignment:
         return _icp(cloud, coarse_tree, start, reach, iterations, to_points)
 
     yaws = _best_yaws(placed, target.sorted_points, space, options)
@@ -338,11 +339,11 @@ def _icp(
     reach: float,
     iterations: int,
     step: Correction,
-) -> _Fit:
+) -> _Alignment:
     """Alternate correspondences within ``reach`` and ``step`` until neither fitness nor rmse
     change; the fit of the last transform.
     """
-    before: _Fit | None = None
+    before: _Alignment | None = None
     transform = start
     for _ in range(iterations + 1):
         moved = transform_points(transform, source)
@@ -350,7 +351,7 @@ def _icp(
         found = np.isfinite(distance)
         fitness = float(found.mean())
         rmse = float(np.sqrt((distance[found] ** 2).mean())) if fitness > 0 else 0.0
-        fit = _Fit(transform, rmse, fitness)
+        fit = _Alignment(transform, rmse, fitness)
         if found.sum() < 3 or _settled(before, fit, 1e-6 * reach):
             break
         before = fit
@@ -358,7 +359,7 @@ def _icp(
     return fit
 
 
-def _settled(before: _Fit | None, fit: _Fit, least: float) -> bool:
+def _settled(before: _Alignment | None, fit: _Alignment, least: float) -> bool:
     """Whether a step changed neither the fitness nor, by ``least``, the rmse."""
     if before is None or abs(before.fitness - fit.fitness) >= 1e-6:
         return False
@@ -368,10 +369,10 @@ def _settled(before: _Fit | None, fit: _Fit, least: float) -> bool:
 def _with_scale(
     source: np.ndarray,
     target: PointTree,
-    fit: _Fit,
+    fit: _Alignment,
     reach: float,
     iterations: int,
-) -> _Fit:
+) -> _Alignment:
     """Go on from a fit with similarities; pairs from both clouds keep the scale from collapsing
     (either side alone favours one sign).
     """

@@ -13,12 +13,12 @@ from typing import no_type_check
 
 import numba
 import numpy as np
-from jaxtyping import Float
 
 from maquette.geometry.nearest import PointTree, build_tree, nearest
 from maquette.geometry.oriented_boxes import smallest_box
 from maquette.geometry.registration import occupied_cells, thin, umeyama
 from maquette.geometry.transforms import (
+    OtherPoints,
     Points,
     Transform,
     cos_and_sin,
@@ -59,7 +59,7 @@ class ChamferFit:
 
 def filter_registration(
     source: Points,
-    target: Float[np.ndarray, "M 3"],
+    target: OtherPoints,
     options: FilterReg | None = None,
 ) -> Transform:
     """(4, 4) rigid transform from source (N, 3) to target (M, 3) by FilterReg, point to point, from
@@ -140,7 +140,7 @@ def _weighted_means(
 
 def chamfer_fit(
     source: Points,
-    target: Float[np.ndarray, "M 3"],
+    target: OtherPoints,
     options: ChamferFit | None = None,
 ) -> Transform:
     """(4, 4) similarity from source (N, 3) to target (M, 3): gradient descent on the squared

@@ -10,7 +10,7 @@ import numpy as np
 
 from maquette.geometry.boxes import longest_side
 from maquette.geometry.polygons import doubled_areas
-from maquette.geometry.transforms import VerticesAndFaces
+from maquette.geometry.transforms import Faces, Points, VerticesAndFaces
 
 LONG = 0.08  # of the longest side, for an edge
 LONGEST_FIRST = 0.6  # of the longest edge: what is divided in a round
@@ -19,7 +19,7 @@ TIED = 1e-4  # of the longest edge: less than that is no difference
 SCATTER, PRIME = 7919, 10_007
 
 
-def flat_share(vertices: np.ndarray, faces: np.ndarray) -> float:
+def flat_share(vertices: Points, faces: Faces) -> float:
     """Of a surface's area, that of faces with a long edge."""
     corners = vertices[faces]
     areas = doubled_areas(vertices, faces)
@@ -27,7 +27,7 @@ def flat_share(vertices: np.ndarray, faces: np.ndarray) -> float:
     return float(areas[is_long].sum() / areas.sum())
 
 
-def with_short_edges(vertices: np.ndarray, faces: np.ndarray, triangles: int) -> VerticesAndFaces:
+def with_short_edges(vertices: Points, faces: Faces, triangles: int) -> VerticesAndFaces:
     """A closed surface whose flat faces are divided, for the colours of a large triangle would be
     those between its corners in the photo; of about so many triangles at most. It stays closed: an
     edge is divided where it is the longest one of both its faces (Rivara, 1984).

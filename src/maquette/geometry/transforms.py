@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Real, Shaped
 from numpy.random import Generator
 
-VerticesAndFaces = tuple[np.ndarray, np.ndarray]
 Points = Float[np.ndarray, "N 3"]
+OtherPoints = Float[np.ndarray, "M 3"]  # of a second set
+# Any whole numbers: jaxtyping does not know all names of C (longlong).
+Faces = Shaped[np.ndarray, "F 3"]
+VerticesAndFaces = tuple[Real[np.ndarray, "_ 3"], Shaped[np.ndarray, "_ 3"]]
 Vector = Sequence[float] | Real[np.ndarray, " 3"]
 Matrix3 = Float[np.ndarray, "3 3"]
 

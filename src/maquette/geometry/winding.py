@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from maquette.errors import InputError
 from maquette.geometry.nearest import STACK, build_tree, compiled, inlined
 from maquette.geometry.polygons import normals_of
+from maquette.geometry.transforms import Faces, OtherPoints, Points
 from maquette.geometry.vectors import cross, dot, minus, row_of
 
 
@@ -35,9 +36,7 @@ class TriangleTree:
     radii: Float64[np.ndarray, " nodes"]  # of the ball round its centre that holds it
 
 
-def build_triangle_tree(
-    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
-) -> TriangleTree:
+def build_triangle_tree(vertices: Points, faces: Faces) -> TriangleTree:
     """Index a mesh, F >= 1; faces without area are left out."""
     triangles = np.asarray(vertices, dtype=np.float64)[np.asarray(faces)]
     triangles = triangles[np.linalg.norm(_area_vectors(triangles), axis=1) > 0]
@@ -49,7 +48,7 @@ def build_triangle_tree(
 
 
 def winding_number(
-    tree: TriangleTree, points: Float[np.ndarray, "M 3"], accuracy: float = 3.0
+    tree: TriangleTree, points: OtherPoints, accuracy: float = 3.0
 ) -> Float64[np.ndarray, " M"]:
     """Winding numbers of points; a group is summed as a whole from ``accuracy`` times
     its radius on (errors up to 0.05).
@@ -60,7 +59,7 @@ def winding_number(
     )
 
 
-def inside(tree: TriangleTree, points: Float[np.ndarray, "M 3"]) -> Bool[np.ndarray, " M"]:
+def inside(tree: TriangleTree, points: OtherPoints) -> Bool[np.ndarray, " M"]:
     """The winding number's magnitude is above one half."""
     return np.abs(winding_number(tree, points)) > 0.5
 

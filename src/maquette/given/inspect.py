@@ -19,7 +19,7 @@ from maquette.given.fit import (
     centred_intrinsics,
     fit_geometry,
 )
-from maquette.masks.labels import painted
+from maquette.masks.labels import painted_labels
 from maquette.masks.read import MaskSource, load_masks
 from maquette.options import GeometryOptions
 from maquette.photos.read import read_photo
@@ -69,7 +69,7 @@ def inspect_geometry(
     found: Sequence[InstanceMask] = ()
     if masks is not None:
         found = load_masks(masks, size, image_name=str(photo)).masks
-    labels = painted(found, size)
+    labels = painted_labels(found, size)
     source = GeometrySource(**asdict(options))
     fitted = fit_geometry(source, Shown(size, labels, read.focal, str(photo)))
     depth = fitted.geometry.depth

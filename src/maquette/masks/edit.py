@@ -17,7 +17,14 @@ import numpy as np
 
 from maquette.errors import InputError
 from maquette.masks.labels import MAX_INSTANCES, Masks
-from maquette.masks.propose import Click, PhotoMasks, Prompts, Rectangle, answers, check_clicks
+from maquette.masks.propose import (
+    Click,
+    PhotoMasks,
+    Prompts,
+    Rectangle,
+    check_clicks,
+    prompted_masks,
+)
 from maquette.masks.segment import ByColour, segment_alpha
 from maquette.photos.pixels import Size, connected_parts, nearest_inside
 from maquette.types import InstanceMask
@@ -44,7 +51,7 @@ def cut_out_box(
     """Make the object in a box (x0, y0, x1, y1), or give the object ``label`` that mask. Raises
     InputError.
     """
-    (found,) = answers(photo, Prompts(boxes=(box,)))
+    (found,) = prompted_masks(photo, Prompts(boxes=(box,)))
     return _placed(masks, found.mask, label, takes=False)
 
 
@@ -59,7 +66,7 @@ def click_on(
     """
     clicks = tuple(Click(x, y, label or 1, positive) for x, y, positive in points)
     if label is None:
-        (found,) = answers(photo, Prompts(clicks=clicks))
+        (found,) = prompted_masks(photo, Prompts(clicks=clicks))
         return _placed(masks, found.mask, None, takes=False)
     check_clicks(clicks, photo.size)
     refined = photo.clicked(clicks, _chosen(masks, label).mask)

@@ -51,7 +51,7 @@ def labels_in(labels: np.ndarray) -> np.ndarray:
     return np.unique(labels[labels > 0])
 
 
-def painted(masks: Iterable[InstanceMask], size: Size) -> np.ndarray:
+def painted_labels(masks: Iterable[InstanceMask], size: Size) -> np.ndarray:
     """(H, W) int32 labels of masks of one size (H, W), 0 where there is none. Where masks overlap
     the smaller one wins, as it usually stands in front.
     """

@@ -75,7 +75,7 @@ class PhotoMasks(Protocol):
 MaskProposer: TypeAlias = Callable[[np.ndarray], PhotoMasks]  # photo (H, W, 3) uint8
 
 
-def answers(photo: PhotoMasks, prompts: Prompts) -> list[InstanceMask]:
+def prompted_masks(photo: PhotoMasks, prompts: Prompts) -> list[InstanceMask]:
     """Masks of what the prompts say of a photo: an object per box, an object per label of the
     clicks, or everything. Where two claim a pixel, the smaller has it. Raises InputError.
     """

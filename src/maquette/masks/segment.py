@@ -13,7 +13,7 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import PixelBox, pixel_box
 from maquette.masks.background import foreground_of_plain_background
 from maquette.masks.grabcut import grabcut, undecided
-from maquette.masks.propose import Click, Clicks, MaskProposer, Prompts, answers
+from maquette.masks.propose import Click, Clicks, MaskProposer, Prompts, prompted_masks
 from maquette.masks.regions import clicked_region
 from maquette.photos.pixels import (
     Size,
@@ -66,7 +66,7 @@ def segment(
     image: np.ndarray, prompts: Prompts, proposer: MaskProposer = ByColour
 ) -> list[InstanceMask]:
     """Masks of a photo (H, W, 3) uint8 by what the prompts say. Raises InputError."""
-    return answers(proposer(image), prompts)
+    return prompted_masks(proposer(image), prompts)
 
 
 def _boxed(image: np.ndarray, box: PixelBox) -> np.ndarray:

@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from maquette.errors import InputError, OutputError
 from maquette.masks.annotations.labelme import labelme_document
 from maquette.masks.coco import coco_document
-from maquette.masks.labels import TABLE_KEY, hex_color, painted
+from maquette.masks.labels import TABLE_KEY, hex_color, painted_labels
 from maquette.masks.overlay import Rgb, instance_color
 from maquette.output import atomic_folder, atomic_write, refuse_overwrite
 from maquette.types import InstanceMask, StrPath
@@ -94,7 +94,7 @@ def label_map(masks: Sequence[InstanceMask]) -> np.ndarray:
     """Paint masks into one (H, W) int32 map of labels, larger objects first; InputError when one is
     covered completely.
     """
-    labels = painted(masks, masks[0].mask.shape)
+    labels = painted_labels(masks, masks[0].mask.shape)
     covered = sorted({m.label for m in masks} - set(np.unique(labels).tolist()))
     if covered:
         raise InputError(

@@ -30,7 +30,7 @@ from maquette.methods.trellis_stages import (
     later_stages,
     structure_parts,
 )
-from maquette.models.iscene3d import draw_noise, encode_slots, sample_structure
+from maquette.models.iscene3d import draw_noise, encode_slots, sample_slots
 from maquette.models.trellis3d import active_cells
 from maquette.types import Failure, SceneInput
 
@@ -61,7 +61,7 @@ def make_trellis_iscene(
     for network, part, step in structure_parts(networks, len(labels), first.steps, progress):
         noise = draw_noise(network, generator) if noise is None else noise
         savings = networks.plan.savings
-        made.append(sample_structure(network, context[part], noise, first, savings, step))
+        made.append(sample_slots(network, context[part], noise, first, savings, step))
     latents = torch.cat(made)
     with networks.stage("structure", "structure-decoder") as (decoder,):
         cells = cells_of(active_cells(decoder, latents.flatten(0, 1), chunk=1))

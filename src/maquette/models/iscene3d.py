@@ -92,7 +92,7 @@ class SlotRows:
 
 
 @torch.no_grad()
-def sample_structure(
+def sample_slots(
     network: SceneContextFlow,
     context: Tensor,
     noise: Tensor,

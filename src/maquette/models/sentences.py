@@ -134,7 +134,7 @@ def colour_word(pixels: np.ndarray) -> str:
     return word
 
 
-def mirrored(thing: Thing) -> Thing:
+def mirrored_thing(thing: Thing) -> Thing:
     """The thing in a picture that is flipped left to right (the camera's x is negated too)."""
     flipped = thing.box.copy()
     flipped[:, 0] = -thing.box[::-1, 0]

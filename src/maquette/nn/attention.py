@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from maquette.nn.devices import sent
 
 Tokens = Float[Tensor, "B L C"]
+SplitTokens = Float[Tensor, "B L H D"]  # each token in as many parts as there are heads
 Heads = Float[Tensor, "B H L D"]
 
 # One gain per head and channel, or one per channel shared by all heads; None = no norm.
@@ -215,7 +216,7 @@ class MultiHeadRMSNorm(nn.Module):
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(heads, head_width))
 
-    def forward(self, x_BLHD: Float[Tensor, "B L H D"]) -> Float[Tensor, "B L H D"]:
+    def forward(self, x_BLHD: SplitTokens) -> SplitTokens:
         """The same shape and dtype."""
         directions = F.normalize(x_BLHD.float(), dim=-1)
         return (directions * self.gamma * x_BLHD.shape[-1] ** 0.5).to(x_BLHD.dtype)
@@ -229,7 +230,7 @@ class SharedRMSNorm(nn.RMSNorm):
     def __init__(self, head_width: int):
         super().__init__(head_width, eps=1e-6)
 
-    def forward(self, x_BLHD: Float[Tensor, "B L H D"]) -> Float[Tensor, "B L H D"]:
+    def forward(self, x_BLHD: SplitTokens) -> SplitTokens:
         """(B, L, H, D) -> the same shape and dtype; sums are taken in float32."""
         return F.rms_norm(x_BLHD, self.normalized_shape, self.weight.to(x_BLHD.dtype), self.eps)
 

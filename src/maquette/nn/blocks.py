@@ -205,7 +205,9 @@ class VectorSetBlock(nn.Module):
         self.mlp = FeedForward(width, 4.0, "gelu")
 
     def prepare(
-        self, contexts: Sequence[Tensor | None], singles: Sequence[Tensor | None]
+        self,
+        contexts: Sequence[Float[Tensor, "_ _ _"] | None],
+        singles: Sequence[Float[Tensor, "_ 1 _"] | None],
     ) -> list[Context]:
         """One prepared context for each cross-attention; see CrossAttention.prepare."""
         prepared = []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 
-def sent(table: Tensor, device: torch.device | str) -> Tensor:
+def sent(table: Shaped[Tensor, "*any"], device: torch.device | str) -> Shaped[Tensor, "*any"]:
     """The tensor on a device, the same one if it is there; CUDA does not wait for the copy.
 
     CUDA stages a copy from ordinary memory, so the source may be freed at once. MPS does not, hence

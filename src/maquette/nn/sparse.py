@@ -17,6 +17,9 @@ from torch import Tensor
 
 from maquette.nn.devices import sent
 
+Features = Float[Tensor, "N C"]  # a row for each cell
+OfParents = Float[Tensor, "M C"]  # a row for each parent of the cells
+
 # Of a 3^3 kernel; number CENTRE is the cell itself.
 OFFSETS = tuple((i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1))
 CENTRE = 13
@@ -136,9 +139,9 @@ class Voxels:
         return Chunk(cells, neighbours.shape[1], terms)
 
     @cached_property
-    def parents(self) -> tuple[Voxels, Tensor]:
-        """The grid of half the resolution, its cells in lexicographic order, and the row (N,) of
-        each cell's parent.
+    def parents(self) -> tuple[Voxels, Int64[Tensor, " N"]]:
+        """The grid of half the resolution, its cells in lexicographic order, and the row of each
+        cell's parent.
         """
         half = (self.resolution + 1) // 2
         keys = _numbered(self.coords // _spread(self.coords, (1, 2, 2, 2)), half)
@@ -172,10 +175,8 @@ class Voxels:
         fine.__dict__["counts"] = tuple(len(OCTANTS) * count for count in self.counts)
         return fine
 
-    def per_cell(self, values_BC: Float[Tensor, "B C"]) -> Float[Tensor, "N C"]:
-        """Values (B, C) of samples -> (N, C) of their cells; one value (1, C) is for all and stays
-        as it is.
-        """
+    def per_cell(self, values_BC: Float[Tensor, "B C"]) -> Features:
+        """Values of samples -> of their cells; one value (1, C) is for all and stays as it is."""
         return values_BC if len(values_BC) == 1 else values_BC.index_select(0, self.coords[:, 0])
 
 
@@ -190,15 +191,15 @@ def _numbered(coords: Tensor, side: int) -> Tensor:
     return ((sample * side + x) * side + y) * side + z
 
 
-def downsample(features_NC: Float[Tensor, "N C"], voxels: Voxels) -> Float[Tensor, "M C"]:
-    """Features (M, C) of the parents: sum / (n + 1) over the n active children, as the weights of
+def downsample(features_NC: Features, voxels: Voxels) -> OfParents:
+    """Features of the parents: sum / (n + 1) over the n active children, as the weights of
     TRELLIS were trained, with a zero row counted among the children.
     """
     return _pooled(features_NC, voxels, extra=1)
 
 
-def mean_of_children(features_NC: Float[Tensor, "N C"], voxels: Voxels) -> Float[Tensor, "M C"]:
-    """Features (M, C) of the parents: the mean of their active children."""
+def mean_of_children(features_NC: Features, voxels: Voxels) -> OfParents:
+    """Features of the parents: the mean of their active children."""
     return _pooled(features_NC, voxels, extra=0)
 
 
@@ -211,6 +212,6 @@ def _pooled(features_NC: Tensor, voxels: Voxels, extra: int) -> Tensor:
     return (sums / (counts + extra)[:, None]).to(features_NC.dtype)
 
 
-def upsample(features_MC: Float[Tensor, "M C"], voxels: Voxels) -> Float[Tensor, "N C"]:
-    """Features (M, C) of the parents of ``voxels`` -> copies for their active children (N, C)."""
+def upsample(features_MC: OfParents, voxels: Voxels) -> Features:
+    """Features of the parents of ``voxels`` -> copies for their active children."""
     return features_MC.index_select(0, voxels.parents[1])

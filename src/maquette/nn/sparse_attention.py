@@ -15,6 +15,8 @@ from maquette.nn.attention import ExternalKeys, attend
 from maquette.nn.devices import sent
 from maquette.nn.sparse import Voxels
 
+PackedHeads = Float[Tensor, "1 H N D"]  # of the cells of all samples, one after the other
+
 LENGTHS = 8  # different padded lengths that windows are sorted into
 
 
@@ -39,11 +41,11 @@ class WindowPlan:
 
     def __call__(
         self,
-        query: Float[Tensor, "1 H N D"],
-        key: Float[Tensor, "1 H N D"],
-        value: Float[Tensor, "1 H N D"],
+        query: PackedHeads,
+        key: PackedHeads,
+        value: PackedHeads,
         external: ExternalKeys | None = None,
-    ) -> Float[Tensor, "1 H N D"]:
+    ) -> PackedHeads:
         """Attention of all windows."""
         tokens = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
         outputs = []

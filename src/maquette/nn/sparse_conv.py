@@ -18,20 +18,32 @@ from torch import Tensor, nn
 
 from maquette.nn.blocks import LayerNorm
 from maquette.nn.layers import of_kind
-from maquette.nn.sparse import CENTRE, OFFSETS, Chunk, Voxels, downsample, upsample
+from maquette.nn.sparse import (
+    CENTRE,
+    OFFSETS,
+    Chunk,
+    Features,
+    OfParents,
+    Voxels,
+    downsample,
+    upsample,
+)
 
-Features = Float[Tensor, "N _"]  # a row for each cell
+Convolved = Float[Tensor, "N C_out"]
+Modulation = Float[Tensor, "B _"]  # scale and shift of each sample, or what they come from
+Weight = Float[Tensor, "C_out 3 3 3 C"]
+Bias = Float[Tensor, " C_out"] | None
 
 # Output cells whose sums stay in the cache of a CPU core; accelerators take all at once.
 CHUNK = 4096
 
 
 def convolve(
-    x_NC: Float[Tensor, "N C_in"],
-    weight: Float[Tensor, "C_out 3 3 3 C_in"],
-    bias: Float[Tensor, " C_out"] | None,
+    x_NC: Features,
+    weight: Weight,
+    bias: Bias,
     voxels: Voxels,
-) -> Float[Tensor, "N C_out"]:
+) -> Convolved:
     """(N, C_in) -> (N, C_out); weight (C_out, 3, 3, 3, C_in)."""
     kernel = weight.flatten(1, 3)
     sums = []
@@ -46,11 +58,11 @@ def convolve(
 
 
 def convolve_copies(
-    x_MC: Float[Tensor, "M C_in"],
-    weight: Float[Tensor, "C_out 3 3 3 C_in"],
-    bias: Float[Tensor, " C_out"] | None,
+    x_MC: OfParents,
+    weight: Weight,
+    bias: Bias,
     voxels: Voxels,
-) -> Float[Tensor, "N C_out"]:
+) -> Convolved:
     """``convolve(upsample(x), ...)`` of the parents' features (M, C_in): each product W[d] x is
     formed once per parent, not per child.
     """
@@ -66,9 +78,9 @@ def convolve_copies(
 
 
 def convolve_children(
-    x_NC: Float[Tensor, "N C_in"],
-    weight: Float[Tensor, "C_out 3 3 3 C_in"],
-    bias: Float[Tensor, " C_out"] | None,
+    x_NC: Features,
+    weight: Weight,
+    bias: Bias,
     voxels: Voxels,
 ) -> Float[Tensor, "8*N C_out"]:
     """``convolve`` of features that all eight children of each cell share: (N, C_in) -> (8 N,
@@ -96,7 +108,7 @@ def _chunks(features: Tensor, voxels: Voxels) -> list[Chunk]:
     return voxels.chunks(CHUNK if features.device.type == "cpu" else None)
 
 
-def _started(bias: Tensor | None, features: Tensor, *shape: int) -> Tensor:
+def _started(bias: Bias, features: Tensor, *shape: int) -> Tensor:
     """Sums in float32 that start with the bias."""
     total = torch.zeros(shape, device=features.device)
     return total if bias is None else total + bias.float()
@@ -156,16 +168,16 @@ class SparseConv3d(nn.Module):
         super().__init__()
         self.conv = Kernel(channels_in, channels, 3)
 
-    def forward(self, x_NC: Features, voxels: Voxels) -> Features:
+    def forward(self, x_NC: Features, voxels: Voxels) -> Convolved:
         """(N, C_in) -> (N, C_out)."""
         return convolve(x_NC, self.conv.weight, self.conv.bias, voxels)
 
     def of_copies(
         self,
-        x_MC: Tensor,
+        x_MC: OfParents,
         voxels: Voxels,
         shortcut: bool = True,
-    ) -> Tensor:
+    ) -> Convolved:
         """Parents' features (M, C_in) -> (N, C_out) of their active children ``voxels``."""
         if shortcut:
             return convolve_copies(x_MC, self.conv.weight, self.conv.bias, voxels)
@@ -173,11 +185,11 @@ class SparseConv3d(nn.Module):
 
     def of_children(
         self,
-        x_NC: Tensor,
+        x_NC: Features,
         voxels: Voxels,
         shortcut: bool = True,
-    ) -> Tensor:
-        """Features (N, C_in) that eight children share -> (8 N, C_out) on ``voxels.children``."""
+    ) -> Float[Tensor, "8*N C_out"]:
+        """Features that eight children share -> (8 N, C_out) on ``voxels.children``."""
         if shortcut:
             return convolve_children(x_NC, self.conv.weight, self.conv.bias, voxels)
         return self(x_NC.repeat_interleave(8, dim=0), voxels.children)
@@ -192,7 +204,7 @@ class SparsePointwise(nn.Module):
         super().__init__()
         self.conv = Kernel(channels_in, channels, 1)
 
-    def forward(self, x_NC: Features) -> Features:
+    def forward(self, x_NC: Features) -> Convolved:
         """(N, C_in) -> (N, C_out)."""
         return torch.addmm(self.conv.bias, x_NC, self.conv.weight.reshape(x_NC.shape[1], -1))
 
@@ -217,36 +229,36 @@ class SparseResBlock(nn.Module):
         same = channels_in == channels
         self.skip_connection = nn.Identity() if same else nn.Linear(channels_in, channels)
 
-    def modulation(self, embedded_BC: Float[Tensor, "B _"]) -> Float[Tensor, "B _"]:
+    def modulation(self, embedded_BC: Modulation) -> Modulation:
         """(B, 2 C_out) scale and shift of an embedded noise level."""
         return self.emb_layers(embedded_BC)
 
     def forward(
         self,
         x_NC: Features,
-        modulation: Float[Tensor, "B _"],
+        modulation: Modulation,
         voxels: Voxels,
-    ) -> Features:
+    ) -> Convolved:
         """(N, C_in) -> (N, C_out)."""
         h = self.conv1(F.silu(self.norm1(x_NC)), voxels)
         return self._finish(h, modulation, voxels) + self.skip_connection(x_NC)
 
     def down(
         self,
-        x_NC: Tensor,
-        modulation: Tensor,
+        x_NC: Features,
+        modulation: Modulation,
         voxels: Voxels,
-    ) -> Tensor:
+    ) -> Float[Tensor, "M C_out"]:
         """Features of ``voxels`` -> of their parents."""
         return self(downsample(x_NC, voxels), modulation, voxels.parents[0])
 
     def up(
         self,
-        x_MC: Tensor,
-        modulation: Tensor,
+        x_MC: OfParents,
+        modulation: Modulation,
         voxels: Voxels,
         shortcut: bool = True,
-    ) -> Tensor:
+    ) -> Convolved:
         """Features of the parents -> of ``voxels``. Norm, activation and skip act on single cells,
         so they are made at the parents.
         """
@@ -264,9 +276,7 @@ class SparseResBlock(nn.Module):
         return self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift), voxels)
 
 
-def norm_samples(
-    norm: nn.GroupNorm, x_NC: Float[Tensor, "N C"], counts: tuple[int, ...]
-) -> Float[Tensor, "N C"]:
+def norm_samples(norm: nn.GroupNorm, x_NC: Features, counts: tuple[int, ...]) -> Features:
     """Group norm over all cells of each sample, in float32: (N, C), cells of each sample -> (N, C),
     the same dtype.
     """

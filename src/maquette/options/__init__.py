@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from maquette.declare import check, option
+from maquette.declare import check_bounds, option
 from maquette.errors import InputError
 
 METRES = {
@@ -185,7 +185,7 @@ class SceneOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
 
 
 DEPTH_UNITS = ("auto", *METRES, "relative")
@@ -274,7 +274,7 @@ class GeometryOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
 
     @property
     def is_there(self) -> bool:
@@ -307,7 +307,7 @@ class FileSpace:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
 
     @property
     def is_asked_for(self) -> bool:
@@ -333,7 +333,7 @@ class Surroundings:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,7 +374,7 @@ class SimulationOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -398,7 +398,7 @@ class ScaleOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
 
     @property
     def is_asked_for(self) -> bool:

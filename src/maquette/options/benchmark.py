@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maquette.declare import check, option
+from maquette.declare import check_bounds, option
 
 # Measures beyond those of a protocol, and where each is explained.
 EXTRAS = {
@@ -144,4 +144,4 @@ class BenchmarkOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maquette.declare import check, option
+from maquette.declare import check_bounds, option
 
 KINDS = ("random", "small-on-large", "duplicates", "dense", "tabletop", "room")
 
@@ -32,7 +32,7 @@ class ImportOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,4 +90,4 @@ class DataSetOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maquette.declare import check, option
+from maquette.declare import check_bounds, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,4 +50,4 @@ class ExecutionOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from maquette.declare import check, option
+from maquette.declare import check_bounds, option
 from maquette.errors import InputError
 
 # Of each network: samples per step, learning rate, and the optimizer where another was measured
@@ -77,7 +77,7 @@ class MidiOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class RunOptions:
     seed: int = 0  # that of LoopConfig
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
         if self.base is not None and (self.network != "iscene" or self.init is not None):
             raise InputError(
                 "published weights (--base) are for `iscene` and exclude --init; leave one of "
@@ -304,7 +304,7 @@ class LoopConfig:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check_bounds(self)
         if (self.steps is None) == (self.minutes is None):
             raise InputError(
                 f"training needs either steps or minutes, got steps={self.steps} and "

@@ -30,7 +30,7 @@ def shown(size: Size) -> str:
     return f"{size[1]} x {size[0]}"
 
 
-def cut(
+def crop(
     picture: np.ndarray,
     box: PixelBox,
     fill: float | tuple[float, ...] = 0,

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maquette.geometry.vectors import compiled, inlined, row_of
-from maquette.render.rasterize import NEAR, draw, picked, pixel_from_world, span_of
+from maquette.render.rasterize import NEAR, draw, picked, pixel_from_world, pixel_span
 from maquette.types import Camera
 
 TIE = 1e-6  # pixels
@@ -177,7 +177,7 @@ def _crossings(
         number = layer[f]
         for axis in range(2):
             lines, places = _pixel(axis, size[0], size[1])
-            first, last = span_of(screen, 1 - axis, row_of(faces, f), lines)
+            first, last = pixel_span(screen, 1 - axis, row_of(faces, f), lines)
             for line in range(first, last):
                 low, low_edge, high, high_edge = _ends(f, line + 0.5, axis, faces, screen)
                 if low_edge < 0:

@@ -29,7 +29,7 @@ def mask_overlay(
     grey = photo.mean(-1, keepdims=True)
     canvas = 0.5 * DARKEN * (photo + grey)
     # Twice the resolution, halved after cutting out, makes soft edges.
-    outlines = [_Outline.of(resample_mask(m.mask, 2 * width, 2 * height)) for m in masks]
+    outlines = [_MaskBorder.of(resample_mask(m.mask, 2 * width, 2 * height)) for m in masks]
     for m, outline in zip(masks, outlines, strict=True):
         part = canvas[outline.area]
         color = np.array(instance_color(m.label))
@@ -46,7 +46,7 @@ def mask_overlay(
 
 
 @dataclass(frozen=True, eq=False)
-class _Outline:
+class _MaskBorder:
     """The part of a picture around a mask, and how much of each pixel there belongs to the mask and
     to its border line.
     """
@@ -56,7 +56,7 @@ class _Outline:
     line: np.ndarray  # (h, w) float32 in 0..1
 
     @classmethod
-    def of(cls, mask: np.ndarray) -> _Outline:
+    def of(cls, mask: np.ndarray) -> _MaskBorder:
         """Halve a mask (2H, 2W) bool."""
         top, bottom = _occupied_pairs(np.asarray(mask.any(1)))
         left, right = _occupied_pairs(np.asarray(mask.any(0)))

@@ -22,9 +22,9 @@ from maquette.render.assemble import SceneMesh, assemble, vertex_normals
 from maquette.render.lighting import Lighting, dome, studio_lighting
 from maquette.render.overlay import fit_photo, mask_overlay
 from maquette.render.rasterize import rasterize
-from maquette.render.shade import albedo_for, shade, with_ground
+from maquette.render.shade import albedo_for, shade, with_ground_plane
 from maquette.render.shadows import ShadowMap, shadow_maps
-from maquette.render.texture import textured
+from maquette.render.texture import textured_albedo
 from maquette.types import Camera, Scene, SceneInput, making_seconds
 
 PAPER = (247, 246, 243)
@@ -54,7 +54,7 @@ EXPECTED = "How right each shape is likely to be:"
 
 
 @dataclass(frozen=True, eq=False)
-class _Stage:
+class _SharedByViews:
     """What all views of one scene share."""
 
     mesh: SceneMesh
@@ -176,14 +176,14 @@ def comparison(scenes: Mapping[str, Scene], tile_height: int = 300) -> np.ndarra
     return np.asarray(_sheet(above + below, len(above), "maquette", ""))
 
 
-def _stage(scene: Scene, directions: int = 64) -> _Stage:
+def _stage(scene: Scene, directions: int = 64) -> _SharedByViews:
     """What all pictures of a scene share: mesh, normals, ground, shadows of the sky."""
     mesh = assemble(scene.instances)
     # The ground never cuts an object off: a slightly wrong estimate must not hide what was made.
     lowest = float(mesh.vertices[:, 1].min()) if len(mesh.vertices) else scene.ground_height
     ground = min(scene.ground_height, lowest)
     sky = shadow_maps(mesh.vertices, mesh.faces, dome(directions), 128)
-    return _Stage(mesh, vertex_normals(mesh.vertices, mesh.faces), ground, sky)
+    return _SharedByViews(mesh, vertex_normals(mesh.vertices, mesh.faces), ground, sky)
 
 
 def _tile_size(camera: Camera, height: int) -> tuple[int, int]:
@@ -191,12 +191,12 @@ def _tile_size(camera: Camera, height: int) -> tuple[int, int]:
     return round(aspect * height), height
 
 
-def _tile(stage: _Stage, camera: Camera) -> Image.Image:
+def _tile(stage: _SharedByViews, camera: Camera) -> Image.Image:
     return Image.fromarray(_render(stage, camera, SHEET_SUPERSAMPLE))
 
 
 def _render(
-    stage: _Stage,
+    stage: _SharedByViews,
     camera: Camera,
     supersample: float = 2,
     lighting: Lighting | None = None,
@@ -208,13 +208,15 @@ def _render(
     buffers = rasterize(
         mesh.vertices, mesh.faces, large, vertex_colors=mesh.colors, vertex_normals=stage.normals
     )
-    buffers = replace(buffers, albedo=textured(buffers, mesh, large))
+    buffers = replace(buffers, albedo=textured_albedo(buffers, mesh, large))
     backdrop = _backdrop(*large.size)
     if camera.position[1] > stage.ground_height:
         # A floor whose lit colour is the backdrop's: only the shadows on it show.
         distance = np.linalg.norm(lighting.direction)
         light = lighting.sky + lighting.key * lighting.direction[1] / distance
-        buffers = with_ground(buffers, large, stage.ground_height, albedo_for(backdrop, light))
+        buffers = with_ground_plane(
+            buffers, large, stage.ground_height, albedo_for(backdrop, light)
+        )
     (sun,) = shadow_maps(mesh.vertices, mesh.faces, lighting.direction[None], 512)
     image = shade(
         buffers,

@@ -175,7 +175,7 @@ def centres_between(
 
 
 @inlined
-def span_of(
+def pixel_span(
     screen,
     axis,
     corners,
@@ -217,10 +217,10 @@ def _draw(
         top = 0
         bottom = height
         if in_front == 3:
-            left, right = span_of(screen, 0, (i, j, k), width)
+            left, right = pixel_span(screen, 0, (i, j, k), width)
             if left >= right:
                 continue
-            top, bottom = span_of(screen, 1, (i, j, k), height)
+            top, bottom = pixel_span(screen, 1, (i, j, k), height)
         bounds = (left, right, top, bottom)
         corners = (row_of(homogeneous, i), row_of(homogeneous, j), row_of(homogeneous, k))
         _fill(f, corners, bounds, inverse_depth, face_of)

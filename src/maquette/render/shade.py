@@ -29,7 +29,7 @@ BACKGROUND = np.array([236, 236, 233], np.uint8)
 THIRD_POWER, SECOND_POWER, FIRST_POWER = CUBIC
 
 
-def with_ground(
+def with_ground_plane(
     buffers: RenderBuffers,
     camera: Camera,
     height: float,

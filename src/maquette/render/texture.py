@@ -20,7 +20,7 @@ from maquette.render.rasterize import (
 from maquette.types import Camera
 
 
-def textured(buffers: RenderBuffers, mesh: SceneMesh, camera: Camera) -> np.ndarray:
+def textured_albedo(buffers: RenderBuffers, mesh: SceneMesh, camera: Camera) -> np.ndarray:
     """(H, W, 3) float32 in 0..1: the albedo of what ``camera`` sees of a mesh, from its textures
     where it has some, else the buffers' own.
     """

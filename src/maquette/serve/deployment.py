@@ -21,7 +21,7 @@ from maquette.execute.cluster import Cluster, connected
 from maquette.serve.gate import gate
 from maquette.serve.maker import Maker
 from maquette.serve.settings import ServeSettings
-from maquette.serve.shared import joined, tidy_up
+from maquette.serve.shared import open_shared, tidy_up
 
 NAME = "maquette"
 MAKER = "Maker"
@@ -29,7 +29,7 @@ DRAIN = 10.0  # seconds that a process which has to go may take; its job is take
 LOGS = {"log_level": "ERROR", "enable_access_log": False}
 
 
-def serve(
+def deploy(
     settings: ServeSettings,
     announce: Callable[[str], None],
     finders: Finders,
@@ -40,7 +40,7 @@ def serve(
     with listen(settings) as listener:
         port = listener.getsockname()[1]
     settings = dataclasses.replace(settings, port=port)
-    studio = joined(settings)
+    studio = open_shared(settings)
     tidy_up(studio)
     studio.close()
     cluster = Cluster(settings.address, settings.num_gpus or 0.0)

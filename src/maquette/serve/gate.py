@@ -21,7 +21,7 @@ from maquette.app.server import application
 from maquette.app.studio import Studio
 from maquette.serve import metrics
 from maquette.serve.settings import ServeSettings
-from maquette.serve.shared import joined
+from maquette.serve.shared import open_shared
 from maquette.types import JsonObject
 
 ROUND = 5.0  # seconds between two looks for jobs for which nobody was called
@@ -90,9 +90,9 @@ def waiting(studio: Studio) -> int:
 
 def gate(settings: ServeSettings, finders: Finders, work: Work) -> FastAPI:
     """The application of one process; ``work`` asks some worker to do a job. Raises InputError,
-    OutputError as ``joined`` does.
+    OutputError as ``open_shared`` does.
     """
-    studio = joined(settings, finders)
+    studio = open_shared(settings, finders)
     app = application(studio, Bell(studio, work))
     app.include_router(metrics.router)
     return app

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from maquette.app.crew import Crew
 from maquette.errors import MaquetteError
 from maquette.serve.settings import ServeSettings
-from maquette.serve.shared import joined
+from maquette.serve.shared import open_shared
 
 SIGN = 3.0  # seconds between two signs of life
 REMEMBERED = 3600.0  # seconds without a sign after which a worker is forgotten
@@ -29,7 +29,7 @@ class Maker:
 
     def __init__(self, settings: ServeSettings, command: Sequence[str] | None = None) -> None:
         self._name = secrets.token_hex(8)
-        self._crew = Crew(joined(settings), command, hands=1)
+        self._crew = Crew(open_shared(settings), command, hands=1)
         (self._member,) = self._crew.members
         self._turn = threading.Lock()
         if not self._member.begin():

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from dataclasses import dataclass
 
-from maquette.app.settings import ServerSettings, require_extra
+from maquette.app.settings import ServerSettings, require_app
 from maquette.declare import option
 from maquette.errors import InputError, MissingExtraError
 
@@ -88,7 +88,7 @@ class ServeSettings(ServerSettings):
 
 def require_serve() -> None:
     """MissingExtraError with the line to install when Ray Serve is not there."""
-    require_extra()
+    require_app()
     _require_ray()
 
 

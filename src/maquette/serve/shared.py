@@ -25,7 +25,7 @@ from maquette.types import JsonObject
 HOME = "maquette.database"  # names the database to which a data folder belongs
 
 
-def joined(
+def open_shared(
     settings: ServeSettings,
     finders: Finders = GRABCUT,
     lease: float = LEASE,

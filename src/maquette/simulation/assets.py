@@ -62,7 +62,7 @@ def _files(body: RigidBody, stem: str) -> BodyFiles:
     return BodyFiles(f"{stem}.obj", f"{stem}.png", parts)
 
 
-def assets_folder(path: Path, kind: str) -> Path:
+def mesh_folder(path: Path, kind: str) -> Path:
     """Beside a scene file: its name, and the format, for the axes may differ."""
     return path.with_name(f"{file_stem(path.stem)}_{kind}")
 

@@ -49,7 +49,7 @@ class _Piece:
 
 
 @dataclass(frozen=True)
-class _Cut:
+class _CuttingPlane:
     """A plane across a piece."""
 
     gain: float  # by which the hulls of both sides are smaller than that of the piece
@@ -101,14 +101,14 @@ def _piece(vertices: np.ndarray, faces: np.ndarray) -> _Piece:
     return _Piece(points, own, _volume(points))
 
 
-def _best_cut(piece: _Piece, least: float) -> _Cut:
+def _best_cut(piece: _Piece, least: float) -> _CuttingPlane:
     """None of any gain for a piece that fills its hull but for the least."""
     if piece.volume - piece.filled <= least:
-        return _Cut(0.0, 0, 0.0)
+        return _CuttingPlane(0.0, 0, 0.0)
     low = piece.vertices.min(0)
     side = np.ptp(piece.vertices, axis=0)
 
-    def best(places: np.ndarray, axes: Iterable[int]) -> _Cut:
+    def best(places: np.ndarray, axes: Iterable[int]) -> _CuttingPlane:
         planes = itertools.product(places, axes)
         found = [_cut_at(piece, axis, low[axis] + place * side[axis]) for place, axis in planes]
         return max(found, key=lambda cut: cut.gain)
@@ -118,7 +118,7 @@ def _best_cut(piece: _Piece, least: float) -> _Cut:
     return max(coarse, fine, key=lambda cut: cut.gain)
 
 
-def _cut_at(piece: _Piece, axis: int, place: float) -> _Cut:
+def _cut_at(piece: _Piece, axis: int, place: float) -> _CuttingPlane:
     """Both hulls hold the vertices on their side, and the points where edges cross the plane."""
     height = piece.vertices[:, axis] - place
     first, second = height[piece.edges].T
@@ -129,10 +129,10 @@ def _cut_at(piece: _Piece, axis: int, place: float) -> _Cut:
     below = np.concatenate([piece.vertices[height <= 0], on_plane])
     above = np.concatenate([piece.vertices[height >= 0], on_plane])
     left = _volume(below) + _volume(above)
-    return _Cut(piece.volume - left, axis, place)
+    return _CuttingPlane(piece.volume - left, axis, place)
 
 
-def _sides(piece: _Piece, cut: _Cut) -> Iterable[_Piece]:
+def _sides(piece: _Piece, cut: _CuttingPlane) -> Iterable[_Piece]:
     """What hangs together of a piece on both sides of a plane. Closed there, it encloses what the
     surface did; how does not matter, for hulls have no other points.
     """

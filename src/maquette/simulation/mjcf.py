@@ -14,8 +14,8 @@ from maquette.errors import present
 from maquette.simulation.assets import (
     GRAVITY,
     BodyFiles,
-    assets_folder,
     mesh_assets,
+    mesh_folder,
     node,
     numbers,
     said_of,
@@ -34,7 +34,7 @@ RESERVED = ("world", "ground")
 
 def mjcf_files(bodies: Bodies, path: Path, style: str = "menagerie") -> dict[Path, bytes]:
     """The scene file and its meshes and textures, by path."""
-    assets = mesh_assets(bodies, assets_folder(path, "mjcf"))
+    assets = mesh_assets(bodies, mesh_folder(path, "mjcf"))
     folder = assets.folder.name
     root = _root(bodies, style, {"meshdir": folder, "texturedir": folder})
     world = present(root.find("worldbody"), "worldbody")

@@ -93,7 +93,7 @@ def decomposed(meshes: Sequence[trimesh.Trimesh], collision: str) -> list[Decomp
 
 
 @dataclass(frozen=True, eq=False)
-class _Surface:
+class _ObjectSurface:
     """What is decomposed of one object."""
 
     original: np.ndarray  # (V, 3) vertices of the mesh
@@ -113,12 +113,12 @@ def _hulled(points: np.ndarray) -> Decomposition:
     return Decomposition((convex_part(points, least_thickness(points)),))
 
 
-def _cut(surface: _Surface) -> Decomposition:
+def _cut(surface: _ObjectSurface) -> Decomposition:
     found = [] if surface.is_nearly_convex else cut_parts(surface.vertices, surface.faces)
     return _assembled(surface, _large(surface, found))
 
 
-def _surface(mesh: trimesh.Trimesh, triangles: int = TRIANGLES) -> _Surface:
+def _surface(mesh: trimesh.Trimesh, triangles: int = TRIANGLES) -> _ObjectSurface:
     original = np.asarray(mesh.vertices, dtype=np.float64)
     hull = convex_part(original, least_thickness(original))
     welded = trimesh.Trimesh(original, mesh.faces, process=False)
@@ -129,10 +129,10 @@ def _surface(mesh: trimesh.Trimesh, triangles: int = TRIANGLES) -> _Surface:
     side = float((high - low).max())
     points = (np.asarray(welded.vertices) - middle) / side
     vertices, faces = _simplified(points, np.asarray(welded.faces), triangles)
-    return _Surface(original, hull, vertices, faces, middle, side, is_nearly_convex)
+    return _ObjectSurface(original, hull, vertices, faces, middle, side, is_nearly_convex)
 
 
-def _assembled(surface: _Surface, found: list[np.ndarray] | None) -> Decomposition:
+def _assembled(surface: _ObjectSurface, found: list[np.ndarray] | None) -> Decomposition:
     """The parts in the mesh's frame."""
     if not found and surface.is_nearly_convex:
         return Decomposition((surface.hull,))
@@ -144,7 +144,7 @@ def _assembled(surface: _Surface, found: list[np.ndarray] | None) -> Decompositi
     return Decomposition(tuple(convex_part(corners, thickness) for corners in placed))
 
 
-def _large(surface: _Surface, found: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _large(surface: _ObjectSurface, found: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Without crumbs."""
     least = LEAST_PART * surface.hull.volume / surface.side**3
     return [corners for corners in found if convex_part(corners, THINNEST).volume > least]
@@ -161,7 +161,7 @@ def _simplified(
     return points.astype(np.float64), triangles
 
 
-def _remembered(surface: _Surface) -> list[np.ndarray] | None:
+def _remembered(surface: _ObjectSurface) -> list[np.ndarray] | None:
     """Corners (V, 3) of each part, from the cache or made and put there; None for none."""
     path = _kept(surface)
     with contextlib.suppress(*UNREADABLE):
@@ -176,7 +176,7 @@ def _remembered(surface: _Surface) -> list[np.ndarray] | None:
     return found
 
 
-def _kept(surface: _Surface) -> Path:
+def _kept(surface: _ObjectSurface) -> Path:
     """The file in which the parts of a surface are kept."""
     summed = hashlib.sha256(json.dumps(SETTINGS, sort_keys=True).encode())
     faces = np.asarray(surface.faces, np.int64)

@@ -12,9 +12,9 @@ import numpy as np
 from maquette.simulation.assets import (
     GRAVITY,
     GROUND_SIDE,
-    assets_folder,
     inertia_terms,
     mesh_assets,
+    mesh_folder,
     node,
     numbers,
     roll_pitch_yaw,
@@ -27,7 +27,7 @@ from maquette.simulation.selection import unique_names, xml_name
 
 def sdf_files(bodies: Bodies, path: Path) -> dict[Path, bytes]:
     """The world file and its meshes and textures, by path."""
-    assets = mesh_assets(bodies, assets_folder(path, "sdf"))
+    assets = mesh_assets(bodies, mesh_folder(path, "sdf"))
     root = node(None, "sdf", version="1.9")
     world = node(root, "world", name="scene")
     text_node(world, "gravity", -GRAVITY * bodies.upward)

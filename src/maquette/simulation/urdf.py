@@ -14,9 +14,9 @@ import numpy as np
 
 from maquette.simulation.assets import (
     GROUND_SIDE,
-    assets_folder,
     inertia_terms,
     mesh_assets,
+    mesh_folder,
     node,
     roll_pitch_yaw,
     xml_bytes,
@@ -30,7 +30,7 @@ ROOT = "world"
 
 def urdf_files(bodies: Bodies, path: Path) -> dict[Path, bytes]:
     """The robot file and its meshes and textures, by path."""
-    assets = mesh_assets(bodies, assets_folder(path, "urdf"))
+    assets = mesh_assets(bodies, mesh_folder(path, "urdf"))
     robot = node(None, "robot", name="scene")
     reader = node(robot, "mujoco")
     node(

@@ -28,7 +28,7 @@ from maquette.geometry.transforms import unit_vectors
 from maquette.simulation.assets import (
     GRAVITY,
     GROUND_SIDE,
-    assets_folder,
+    mesh_folder,
     numbers,
     said_of,
     wxyz,
@@ -132,7 +132,7 @@ class Prim:
 
 def usda_files(bodies: Bodies, path: Path) -> dict[Path, bytes]:
     """The scene file, a file for each object, and the textures, by path."""
-    folder = assets_folder(path, "usd")
+    folder = mesh_folder(path, "usd")
     names = unique_names((body.node for body in bodies.bodies), prim_name, RESERVED)
     contents: dict[Path, bytes] = {}
     for name, body in zip(names, bodies.bodies):

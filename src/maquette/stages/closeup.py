@@ -48,7 +48,7 @@ class Closeup:
 
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
+class _PhotoCrop:
     """Which part of a photo a window is, and at what size."""
 
     part: tuple[slice, slice]  # rows and columns of the photo
@@ -111,7 +111,7 @@ def closeup(
     return Closeup(camera, cut.shrunk(perception.photo), mask, depth, others)
 
 
-def _cut(own: np.ndarray, resolution: int, box: np.ndarray | None) -> _Cut:
+def _cut(own: np.ndarray, resolution: int, box: np.ndarray | None) -> _PhotoCrop:
     """The cut around a mask (H, W) bool of a photo, and around a box if one is given."""
     around = np.array(pixel_box(own)).reshape(2, 2)
     longest = int(np.ptp(around, axis=0).max())
@@ -126,7 +126,7 @@ def _cut(own: np.ndarray, resolution: int, box: np.ndarray | None) -> _Cut:
     window_from_photo = np.diag([*(size / sides), 1.0])
     window_from_photo[:2, 2] = np.array([-left, -top]) * (size / sides)
     part = (slice(top, bottom), slice(left, right))
-    return _Cut(part, window_from_photo, (int(size[0]), int(size[1])))
+    return _PhotoCrop(part, window_from_photo, (int(size[0]), int(size[1])))
 
 
 def middle_lines(mask: np.ndarray, inwards: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ def middle_lines(mask: np.ndarray, inwards: np.ndarray) -> np.ndarray:
     return mask & (inwards >= maximum_filter(inwards, 3))
 
 
-def _carried_on(perception: Perception, label: int, cut: _Cut) -> np.ndarray:
+def _carried_on(perception: Perception, label: int, cut: _PhotoCrop) -> np.ndarray:
     """(H, W) float32 depth of an object on a window's pixels: between pixels of the lifted picture
     linearly, beyond its outline that of the nearest. A depth map that was given is asked at the
     photo's own pixels.

@@ -28,7 +28,7 @@ EVALUATIONS = 40  # from each of them
 FEW = 5  # after which what is a box looks like one
 HOPELESS = 0.9  # IoU by then, of what does not
 DIFFERENCE = 1e-6  # of the numbers of a box, for slopes
-START = np.array([0.0, -0.5, -0.5, -0.5, 0.0, -0.3])  # see _Fit
+START = np.array([0.0, -0.5, -0.5, -0.5, 0.0, -0.3])  # see _OutlineFit
 NEAR_UNKNOWN = 5  # pixels across; an outline so near to what may hide it tells nothing
 LEAST_TOLD = 24  # directions that tell something
 # A side that the outline does not tell is about as long as the box is large, with this weight.
@@ -89,7 +89,7 @@ class Cuboid:
 
 
 @dataclass(frozen=True, eq=False)
-class _Fit:
+class _OutlineFit:
     """Boxes against an outline. Their numbers: turn, logarithms of width, depth and height over the
     mask's size, places aside and of the lower end over it.
     """
@@ -99,7 +99,7 @@ class _Fit:
     told: np.ndarray  # (40,) bool: where that is its own end
 
     @classmethod
-    def of(cls, outline: Outline) -> _Fit:
+    def of(cls, outline: Outline) -> _OutlineFit:
         """How far the mask reaches, and where something else may go on before it."""
         rows, columns = np.nonzero(outline.own)
         places = np.column_stack([columns, rows]) + 0.5
@@ -196,7 +196,7 @@ def fitted_box(outline: Outline) -> tuple[Cuboid, float]:
     both; an IoU of 0 where too little of the outline is seen. What a few evaluations bring nowhere
     near a box gets no more.
     """
-    fit = _Fit.of(outline)
+    fit = _OutlineFit.of(outline)
     best = fit.best(FEW)
     if fit.iou(best) > HOPELESS:
         best = fit.best(EVALUATIONS)

@@ -126,7 +126,7 @@ def best(candidates: np.ndarray, misfits: np.ndarray) -> float:
     return float(weights @ candidates / weights.sum())
 
 
-def filling_frame(seen: DepthPicture, boxes: ObjectBoxes) -> np.ndarray:
+def frame_of_picture(seen: DepthPicture, boxes: ObjectBoxes) -> np.ndarray:
     """(4, 4) new_from_old that scales and shifts the frame so that the scene fills it, and all that
     is visible lies within.
 
@@ -152,7 +152,9 @@ def filling_frame(seen: DepthPicture, boxes: ObjectBoxes) -> np.ndarray:
     return similarity(scale, None, -shift)
 
 
-def in_frame(seen: DepthPicture, new_from_old: np.ndarray) -> tuple[DepthPicture, np.ndarray]:
+def picture_in_frame(
+    seen: DepthPicture, new_from_old: np.ndarray
+) -> tuple[DepthPicture, np.ndarray]:
     """The same in another frame, the background far away, and its points (S, S, 3) float32;
     ``new_from_old`` does not turn.
     """

@@ -20,7 +20,7 @@ from maquette.errors import InputError
 from maquette.geometry.boxes import bounding_box
 from maquette.geometry.transforms import transform_points
 from maquette.geometry.volumes import DepthView
-from maquette.masks.labels import labels_in, painted
+from maquette.masks.labels import labels_in, painted_labels
 from maquette.models.conditioning import (
     Picture,
     camera_from_parameters,
@@ -41,9 +41,9 @@ from maquette.stages.frame import (
     STEEPEST,
     DepthPicture,
     ObjectBoxes,
-    filling_frame,
-    in_frame,
+    frame_of_picture,
     into_boxes,
+    picture_in_frame,
     shown_labels,
 )
 from maquette.stages.known import known_shapes
@@ -164,7 +164,7 @@ def perceive(net: GeometryNet, given: SceneInput, revolve: bool = True) -> Perce
 
     InputError when the objects are so small that the lifted picture shows none of them.
     """
-    labels = painted(given.masks, given.image.shape[:2])
+    labels = painted_labels(given.masks, given.image.shape[:2])
     height, width = labels.shape
     picture = _lifted_picture(given, labels)
     coarse = letterbox(given.image, labels, net.config.size)
@@ -234,8 +234,8 @@ def _in_scene_frame(
     supports: Mapping[int, Support],
 ) -> Perception:
     """The perceived scene in the frame that it fills."""
-    new_from_old = filling_frame(known.seen, known.boxes)
-    seen, points = in_frame(known.seen, new_from_old)
+    new_from_old = frame_of_picture(known.seen, known.boxes)
+    seen, points = picture_in_frame(known.seen, new_from_old)
     scale = float(new_from_old[0, 0])
     shift = new_from_old[:3, 3]
     boxes = {label: box * scale + shift for label, box in known.boxes.items()}
@@ -265,7 +265,7 @@ def _in_scene_frame(
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
+class _ObjectWindow:
     """A window around one object of the photo."""
 
     picture: np.ndarray  # (7, P, P) see conditioning.close_look
@@ -294,7 +294,7 @@ def _looks(
     labels: np.ndarray,
     picture: Picture,
     size: int,
-) -> dict[int, _Look]:
+) -> dict[int, _ObjectWindow]:
     """The window of every label that the letterboxed picture shows, cut out of the photo itself at
     ``size`` pixels; none when that is 0.
     """
@@ -304,11 +304,11 @@ def _looks(
         seen = close_look(cut, label)
         place = np.array(cut.window) * picture.scale + [*picture.offset, 0]
         if seen[6].any():
-            looks[label] = _Look(seen, place / len(picture.labels))
+            looks[label] = _ObjectWindow(seen, place / len(picture.labels))
     return looks
 
 
-def _estimate(net: GeometryNet, picture: Picture, looks: Mapping[int, _Look]) -> _Estimate:
+def _estimate(net: GeometryNet, picture: Picture, looks: Mapping[int, _ObjectWindow]) -> _Estimate:
     """Mean of what the network says of the picture and of its mirror image."""
     device = next(net.parameters()).device
     shown = shown_labels(picture)
@@ -345,7 +345,7 @@ def _reliefs(
     seen: Geometry,
     labels: Tensor,
     shown: Sequence[int],
-    looks: Mapping[int, _Look],
+    looks: Mapping[int, _ObjectWindow],
 ) -> dict[int, np.ndarray]:
     """Label -> (P, P) mean relief of a window and of its mirror image; seen and labels: of the
     picture and its mirror image.
@@ -386,7 +386,7 @@ def _smooth(relief: np.ndarray, own: np.ndarray) -> np.ndarray:
 def _with_reliefs(
     relative: np.ndarray,
     labels: np.ndarray,
-    looks: Mapping[int, _Look],
+    looks: Mapping[int, _ObjectWindow],
     estimate: _Estimate,
 ) -> np.ndarray:
     """A log depth map (S, S) in which every object keeps its mean and gets the relief of its close

@@ -42,7 +42,7 @@ def place(
     )
 
 
-def filling_frame(instances: Sequence[Instance]) -> np.ndarray:
+def frame_of_instances(instances: Sequence[Instance]) -> np.ndarray:
     """(4, 4) new_from_old in which the scene is what its frame says: its box centred at the origin,
     with a longest side of 1.
 
@@ -53,7 +53,7 @@ def filling_frame(instances: Sequence[Instance]) -> np.ndarray:
     return scene_from_world(bounding_box(boxes.reshape(-1, 3)))
 
 
-def in_frame(instance: Instance, new_from_old: np.ndarray) -> Instance:
+def instance_in_frame(instance: Instance, new_from_old: np.ndarray) -> Instance:
     """The same object in another frame, a similarity (4, 4) that does not turn: what is scaled is
     its mesh.
     """

@@ -113,7 +113,7 @@ def with_surfaces(seen: DepthPicture, shapes: KnownShapes) -> DepthPicture:
     """
     depth = seen.depth.copy()
     for label, shape in shapes.items():
-        shown = _Shown.of(seen, label, shape)
+        shown = _SharedPixels.of(seen, label, shape)
         made = shown.distance * shown.made
         own = seen.depth[shown.where]
         if len(own) and shown.is_open(shape):
@@ -124,12 +124,12 @@ def with_surfaces(seen: DepthPicture, shapes: KnownShapes) -> DepthPicture:
 
 def as_measured(seen: DepthPicture, shapes: KnownShapes) -> KnownShapes:
     """The shapes that a measured depth map has where it shows them."""
-    shown = {label: _Shown.of(seen, label, shape) for label, shape in shapes.items()}
+    shown = {label: _SharedPixels.of(seen, label, shape) for label, shape in shapes.items()}
     return {label: shape for label, shape in shapes.items() if shown[label].agrees(shape)}
 
 
 @dataclass(frozen=True, eq=False)
-class _Shown:
+class _SharedPixels:
     """The N pixels of the letterboxed picture that show an object, where they also show the shape
     about the eye.
     """
@@ -140,7 +140,7 @@ class _Shown:
     on_lid: np.ndarray  # (N,) bool: on the disc that closes it above
 
     @classmethod
-    def of(cls, seen: DepthPicture, label: int, shape: KnownShape) -> _Shown:
+    def of(cls, seen: DepthPicture, label: int, shape: KnownShape) -> _SharedPixels:
         """Look for them."""
         rows, columns = np.nonzero(seen.picture.labels == label)
         square = letterboxed_camera(seen.camera, seen.picture)
@@ -178,7 +178,7 @@ class _Shown:
 
 def distance_of(seen: DepthPicture, label: int, shape: KnownShape) -> float:
     """What brings a shape about the eye to where the depth map has it; 1 where none of it is."""
-    return _Shown.of(seen, label, shape).distance
+    return _SharedPixels.of(seen, label, shape).distance
 
 
 def placed_shapes(seen: DepthPicture, shapes: KnownShapes) -> dict[int, PlacedShape]:

@@ -101,7 +101,7 @@ def fit_camera(vertices: Vertices, masks: Sequence[InstanceMask], start: Camera)
     def residuals(sought: np.ndarray) -> np.ndarray:
         """Edges of the boxes in shares of the picture, and how far the camera left the start."""
         view = camera(sought)
-        edges = [(picture_box(view, outlines[label]) - boxes[label]) / size for label in outlines]
+        edges = [(projected_box(view, outlines[label]) - boxes[label]) / size for label in outlines]
         turned = (sought[0] - pitch) / PITCH_SPREAD
         zoomed = sought[1] / FOCAL_SPREAD
         return np.concatenate([*edges, PRIOR * np.array([turned, zoomed])])
@@ -147,7 +147,7 @@ def place_alone(mesh: trimesh.Trimesh, mask: InstanceMask, perception: Perceptio
         for _ in range(SETTLING):
             centre = on_ray(camera, middle, depth + BEHIND * scale)
             frame = similarity(scale, None, centre)
-            seen = picture_box(camera, transform_points(frame, turned))
+            seen = projected_box(camera, transform_points(frame, turned))
             doubled_drift = box[:2] + box[2:] - seen[:2] - seen[2:]
             middle = middle + doubled_drift / 2
             scale *= longer_side(box) / max(longer_side(seen), 1e-6)
@@ -225,7 +225,7 @@ def extremes(points: np.ndarray, directions: int = 96) -> np.ndarray:
     return points[np.unique(np.argmax(points @ axes.T, axis=0))]
 
 
-def picture_box(camera: Camera, points: np.ndarray) -> np.ndarray:
+def projected_box(camera: Camera, points: np.ndarray) -> np.ndarray:
     """(4,) left, top, right, bottom in pixels of projected points; points behind the camera count
     as far outside.
     """

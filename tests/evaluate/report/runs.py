@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from maquette.evaluate.benchmark import BenchmarkPlan, run_benchmark
-from maquette.evaluate.cases import scene_of
+from maquette.evaluate.cases import scene_of_meshes
 from maquette.evaluate.contestants import contestants
 from maquette.execute.pool import HERE
 from maquette.export.glb import write_glb
@@ -17,7 +17,7 @@ def finished_run(folder: Path, scenes: int = 2) -> Path:
     truth = Toy(0).load().truth
     (folder / "theirs" / "random").mkdir(parents=True)
     write_glb(
-        scene_of({name: truth[name] for name in sorted(truth)[1:]}),
+        scene_of_meshes({name: truth[name] for name in sorted(truth)[1:]}),
         folder / "theirs" / "random" / "0000.glb",
     )
     made = contestants(["truth"], {}, {"theirs": str(folder / "theirs")})

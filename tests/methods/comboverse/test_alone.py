@@ -22,7 +22,7 @@ from maquette.methods.comboverse.alone import (
     starting_place,
 )
 from maquette.methods.comboverse.complete import complete
-from maquette.stages.viewpoint import picture_box
+from maquette.stages.viewpoint import projected_box
 from maquette.types import Camera
 from tests.methods.worlds import world
 from tests.tiny import smooth_geometry
@@ -57,7 +57,7 @@ def test_it_starts_over_the_centre_of_its_box_with_its_longer_side_and_its_depth
     box = np.array(box, float)
     alone = block()
     place = starting_place(alone, box, depth, camera())
-    seen = picture_box(camera(), transform_points(place, np.asarray(alone.mesh.vertices)))
+    seen = projected_box(camera(), transform_points(place, np.asarray(alone.mesh.vertices)))
     np.testing.assert_allclose(seen[:2] + seen[2:], box[:2] + box[2:], atol=0.1)
     assert (seen[2:] - seen[:2]).max() == pytest.approx((box[2:] - box[:2]).max(), abs=0.1)
     assert mean_depth(camera(), transform_points(place, alone.surface)) == pytest.approx(
@@ -72,7 +72,7 @@ def test_an_object_that_the_photo_shows_as_it_is_starts_where_it_is():
     points = transform_points(truth, np.asarray(alone.mesh.vertices))
     depth = mean_depth(camera(), transform_points(truth, alone.surface))
     np.testing.assert_allclose(
-        starting_place(alone, picture_box(camera(), points), depth, camera()), truth, atol=1e-3
+        starting_place(alone, projected_box(camera(), points), depth, camera()), truth, atol=1e-3
     )
 
 

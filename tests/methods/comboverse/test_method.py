@@ -26,7 +26,7 @@ from maquette.methods.comboverse.method import (
     first_stage,
     second_stage,
 )
-from maquette.stages.viewpoint import picture_box
+from maquette.stages.viewpoint import projected_box
 from tests.methods.worlds import result, world
 from tests.priors import FormulaPrior
 from tests.tiny import smooth_geometry
@@ -90,7 +90,7 @@ def test_without_iterations_the_layout_is_the_start_to_the_bit():
 def test_every_object_starts_over_the_box_of_its_mask_without_rotation():
     for shape in run(layout="none", painting=False).shapes:
         box = np.array(pixel_box(world().perception.label_map == shape.label))
-        seen = picture_box(world().perception.camera, np.asarray(shape.mesh.vertices))
+        seen = projected_box(world().perception.camera, np.asarray(shape.mesh.vertices))
         np.testing.assert_allclose(seen[:2] + seen[2:], box[:2] + box[2:], atol=1)
         # the start is found on a lighter copy, whose outline is off by a part of a pixel
         assert (seen[2:] - seen[:2]).max() == pytest.approx((box[2:] - box[:2]).max(), abs=1.5)

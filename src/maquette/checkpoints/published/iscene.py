@@ -38,7 +38,7 @@ from maquette.checkpoints.published.names import (
 )
 from maquette.flow.trellis import sampling_from_config
 from maquette.framing.slots import slot_pictures
-from maquette.models.iscene3d import draw_noise, sample_structure
+from maquette.models.iscene3d import draw_noise, sample_slots
 from maquette.models.scene_context_flow import SceneContextFlow, SceneContextFlowConfig
 from maquette.models.vision import (
     VisionConfig,
@@ -250,7 +250,7 @@ def _run_pipeline(networks: nn.ModuleDict, given: Tensors, config: Config) -> Ou
         generator = torch.Generator().manual_seed(config["seed"])
         noise = draw_noise(network, generator)
         steps = Trace()
-        latents = sample_structure(network, given["cond"], noise, sampling, trace=steps)
+        latents = sample_slots(network, given["cond"], noise, sampling, trace=steps)
         logits = _decoder_of(networks).decode_raw(latents.flatten(0, 1))
         coords = trellis_structure.occupied(logits)
         details = torch.randn(len(coords), 8, generator=generator)

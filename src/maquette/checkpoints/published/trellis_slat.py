@@ -27,7 +27,7 @@ from maquette.checkpoints.published.base import (
 from maquette.checkpoints.published.trellis_structure import heads_of
 from maquette.errors import CheckpointError
 from maquette.flow.guidance import Velocity
-from maquette.flow.trellis import levels, sample, sampling_from_config
+from maquette.flow.trellis import levels, sample_guided, sampling_from_config
 from maquette.geometry.flexicubes import (
     Cells,
     corner_index,
@@ -218,7 +218,7 @@ def _run_flow(network: SLatFlow, given: Tensors, config: Config) -> Outputs:
 
     sampling = sampling_from_config(config["sampler"])
     unconditional = told(torch.zeros_like(condition))
-    sampled = sample(told(condition), unconditional, given["sample_noise"], sampling)
+    sampled = sample_guided(told(condition), unconditional, given["sample_noise"], sampling)
     mean, deviation = latent_normalisation(config)
     return outputs | {"sample_out": sampled, "sample_slat": sampled * deviation + mean}
 

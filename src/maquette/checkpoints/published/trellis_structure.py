@@ -34,7 +34,7 @@ from maquette.checkpoints.published.base import (
 )
 from maquette.errors import CheckpointError
 from maquette.flow.guidance import Velocity
-from maquette.flow.trellis import levels, sample, sampling_from_config
+from maquette.flow.trellis import levels, sample_guided, sampling_from_config
 from maquette.framing.trellis import crop_object
 from maquette.models.structure_flow import StructureFlow, StructureFlowConfig
 from maquette.models.trellis3d import occupied
@@ -187,7 +187,9 @@ def _run_sampler(network: StructureFlow, given: Tensors, config: Config) -> Outp
     for name, settings in config["samplers"].items():
         steps = Trace()
         sampling = sampling_from_config(settings)
-        outputs[f"{name}_samples"] = sample(conditional, unconditional, noise, sampling, steps)
+        outputs[f"{name}_samples"] = sample_guided(
+            conditional, unconditional, noise, sampling, steps
+        )
         for key, found in zip(("x_t", "x_0"), zip(*steps)):
             outputs[f"{name}_pred_{key}"] = torch.stack(found)
     for count in (5, 12, 25):

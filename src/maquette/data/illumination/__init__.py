@@ -40,7 +40,7 @@ CURVE_STEPS = 4096  # of the tone curve
 BRIGHTEST = 4.0  # linear light at which the tone curve ends
 
 
-def shadow_maps(
+def stacked_shadow_maps(
     vertices: np.ndarray,
     faces: np.ndarray,
     directions: np.ndarray,

@@ -27,12 +27,12 @@ from maquette.data.procedural.shapes import (
     box,
     capsule,
     ellipsoid,
-    mirrored,
-    moved,
     near,
     painted,
     smooth_union,
+    transformed,
     union,
+    with_mirror_image,
 )
 from maquette.geometry.transforms import rotation_x, rotation_y, rotation_z
 
@@ -103,8 +103,8 @@ def _legs(
             y=ankle,
             z=z + 0.03,
         )
-        legs.append(mirrored(limb))
-        hooves.append(mirrored(hoof))
+        legs.append(with_mirror_image(limb))
+        hooves.append(with_mirror_image(hoof))
     return legs, hooves
 
 
@@ -137,7 +137,7 @@ def _ears(rng: Generator, crown: Point, head: float) -> PaintedSolid:
         y=0.6,
         z=-0.1,
     )
-    return mirrored(capsule(root, tip, 0.3 * head, 0.16 * head))
+    return with_mirror_image(capsule(root, tip, 0.3 * head, 0.16 * head))
 
 
 def _skull(crown: Point, muzzle: Point, head: float) -> PaintedSolid:
@@ -160,7 +160,7 @@ def _face(crown: Point, muzzle: Point, head: float) -> PaintedSolid:
         ),
     )
     tip = near(muzzle, head, y=0.12, z=0.34)
-    return union(mirrored(eye), ellipsoid(0.25 * head, 0.2 * head, 0.2 * head, at=tip))
+    return union(with_mirror_image(eye), ellipsoid(0.25 * head, 0.2 * head, 0.2 * head, at=tip))
 
 
 def bird(rng: Generator) -> PaintedSolid:
@@ -175,10 +175,10 @@ def bird(rng: Generator) -> PaintedSolid:
     wing_paint = shaded(colour, rng.uniform(0.5, 0.8))
     beak_paint = pick(rng, ((236, 166, 52), (70, 62, 56), (214, 112, 58)))
     body = _bird_body(size, heart, crown, head)
-    wings = mirrored(_wing(size, heart, folded=rng.random() < 0.5))
+    wings = with_mirror_image(_wing(size, heart, folded=rng.random() < 0.5))
     tail = box(0.7 * size, 0.12, 1.3 * size, rounding=0.05)
     root = near(heart, size, y=-0.25, z=-1.7)
-    tail = moved(tail, at=root, rotation=rotation_x(-0.25))
+    tail = transformed(tail, at=root, rotation=rotation_x(-0.25))
     tip = near(crown, head, y=-0.15, z=rng.uniform(1.5, 2.3))
     beak = capsule(near(crown, head, z=0.8), tip, 0.3 * head, 0.06 * head)
     eye = ball(
@@ -195,7 +195,7 @@ def bird(rng: Generator) -> PaintedSolid:
     body = painted(body, paint=plumage)
     wings = painted(wings, tail, paint=wing_paint)
     legs = painted(beak, *_bird_legs(size, y - 0.5 * size), paint=beak_paint)
-    return union(body, wings, legs, painted(mirrored(eye), paint=PUPIL))
+    return union(body, wings, legs, painted(with_mirror_image(eye), paint=PUPIL))
 
 
 def _bird_body(
@@ -206,7 +206,7 @@ def _bird_body(
 ) -> PaintedSolid:
     """An egg-shaped trunk, a neck and a round head."""
     trunk = ellipsoid(0.8 * size, 0.85 * size, 1.35 * size)
-    trunk = moved(trunk, at=heart, rotation=rotation_x(-0.35))
+    trunk = transformed(trunk, at=heart, rotation=rotation_x(-0.35))
     throat = capsule(near(heart, size, y=0.3, z=0.6), crown, 0.5 * size, 0.5 * head)
     return smooth_union(0.5 * size, trunk, throat, ball(head, at=crown))
 
@@ -216,7 +216,7 @@ def _bird_legs(size: float, hip: float) -> tuple[PaintedSolid, PaintedSolid]:
     x = 0.4 * size
     shin = capsule((x, hip, 0), (x, 0.02, 0), 0.026)
     foot = capsule((x, 0.025, -0.03), (0.45 * size, 0.025, 0.1), 0.025)
-    return mirrored(shin), mirrored(foot)
+    return with_mirror_image(shin), with_mirror_image(foot)
 
 
 def _wing(size: float, heart: Point, *, folded: bool) -> PaintedSolid:
@@ -230,10 +230,10 @@ def _wing(size: float, heart: Point, *, folded: bool) -> PaintedSolid:
             y=0.1,
             z=-0.25,
         )
-        return moved(wing, at=place, rotation=rotation_x(-0.45))
+        return transformed(wing, at=place, rotation=rotation_x(-0.45))
     wing = ellipsoid(1.9 * size, 0.14 * size, 0.7 * size)
     x, y, _ = near(heart, size, x=1.9, y=0.75)
-    return moved(
+    return transformed(
         wing,
         x=x,
         y=y,
@@ -276,8 +276,8 @@ def fish(rng: Generator) -> PaintedSolid:
     )
     body = painted(body, paint=skin)
     fins = painted(*flat, paint=fin_paint)
-    eyes = painted(mirrored(eye), paint=(240, 240, 236))
-    return union(body, fins, eyes, painted(mirrored(pupil), paint=PUPIL))
+    eyes = painted(with_mirror_image(eye), paint=(240, 240, 236))
+    return union(body, fins, eyes, painted(with_mirror_image(pupil), paint=PUPIL))
 
 
 def _fins(
@@ -291,9 +291,9 @@ def _fins(
     tip = (0, spread, -1.5 * half)
     fork = capsule((0, 0, -1.05 * half), tip, t, 0.8 * t)
     web = ellipsoid(t, 0.6 * spread, 0.26 * half, z=-1.22 * half)
-    tail = smooth_union(0.12, mirrored(fork, Y), web)
+    tail = smooth_union(0.12, with_mirror_image(fork, Y), web)
     back = ellipsoid(t, 0.45 * height, 0.45 * half)
-    back = moved(
+    back = transformed(
         back,
         y=height,
         z=-0.1 * half,
@@ -301,7 +301,7 @@ def _fins(
     )
     belly = ellipsoid(t, 0.3 * height, 0.22 * half)
     turn = rotation_x(0.4)
-    belly = moved(
+    belly = transformed(
         belly,
         y=-0.95 * height,
         z=-0.25 * half,
@@ -309,11 +309,11 @@ def _fins(
     )
     side = ellipsoid(0.1, 0.02, 0.05)
     turn = rotation_z(-0.5) @ rotation_y(0.5)
-    side = moved(
+    side = transformed(
         side,
         x=width + 0.02,
         y=-0.25 * height,
         z=0.3 * half,
         rotation=turn,
     )
-    return tail, back, belly, mirrored(side)
+    return tail, back, belly, with_mirror_image(side)

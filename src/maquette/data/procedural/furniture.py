@@ -30,11 +30,11 @@ from maquette.data.procedural.shapes import (
     box,
     capsule,
     cylinder,
-    mirrored,
-    moved,
     painted,
     torus,
+    transformed,
     union,
+    with_mirror_image,
 )
 from maquette.geometry.transforms import rotation_x
 
@@ -85,7 +85,7 @@ def chair(rng: Generator) -> PaintedSolid:
     frame = _frame_paint(rng)
     cushion = pick(rng, FABRIC) if rng.random() < 0.5 else frame
     lean = rotation_x(-rng.uniform(0.02, 0.2))
-    posts = mirrored(
+    posts = with_mirror_image(
         box(
             post,
             rise,
@@ -99,7 +99,7 @@ def chair(rng: Generator) -> PaintedSolid:
     filling = _back_filling(style, width, rise, post)
     filling = painted(filling, paint=cushion if style == 0 else frame)
     back = union(painted(posts, paint=frame), filling)
-    back = moved(
+    back = transformed(
         back,
         y=seat_height,
         z=-depth / 2 + post,
@@ -127,7 +127,7 @@ def chair(rng: Generator) -> PaintedSolid:
             z=front,
             rounding=0.2 * post,
         )
-        parts.append(painted(mirrored(union(arm, stay)), paint=frame))
+        parts.append(painted(with_mirror_image(union(arm, stay)), paint=frame))
     return union(*parts)
 
 
@@ -230,7 +230,7 @@ def shelf(rng: Generator) -> PaintedSolid:
     board = rng.uniform(0.03, 0.045)  # thickness
     wood = wooden(rng, Y, 1.5)
     levels = np.linspace(board / 2, height - board / 2, int(rng.integers(3, 6)))
-    frame = [mirrored(box(board, height, depth, x=width / 2, y=height / 2))]
+    frame = [with_mirror_image(box(board, height, depth, x=width / 2, y=height / 2))]
     frame += [box(width, board, depth, y=y) for y in levels]
     if rng.random() < 0.6:
         wall = 0.6 * board
@@ -316,7 +316,7 @@ def sofa(rng: Generator) -> PaintedSolid:
         rounding=soft,
     )
     side = width / 2 - arm / 2
-    arms = mirrored(
+    arms = with_mirror_image(
         box(
             arm,
             arm_height,
@@ -343,7 +343,7 @@ def sofa(rng: Generator) -> PaintedSolid:
 def _pillow(rng: Generator, place: Point) -> PaintedSolid:
     """A sofa pillow that leans back, its centre at ``place``."""
     pillow = painted(box(0.36, 0.36, 0.14, rounding=0.07), paint=pick(rng, PLASTIC))
-    return moved(pillow, at=place, rotation=rotation_x(-0.35))
+    return transformed(pillow, at=place, rotation=rotation_x(-0.35))
 
 
 def _cushions(
@@ -364,7 +364,7 @@ def _cushions(
     )
     rest = box(width - 0.03, 0.4, 0.15, y=0.2, rounding=0.06)
     back = -depth / 2 + 0.27
-    rest = moved(
+    rest = transformed(
         rest,
         x=x,
         y=seat_height + 0.03,
@@ -460,8 +460,8 @@ def bench(rng: Generator) -> PaintedSolid:
             y=0.2,
             z=-0.04,
         )
-        back = union(painted(*boards, paint=wood), painted(mirrored(post), paint=metal))
-        back = moved(
+        back = union(painted(*boards, paint=wood), painted(with_mirror_image(post), paint=metal))
+        back = transformed(
             back,
             y=seat_height,
             z=-depth / 2,
@@ -478,5 +478,5 @@ def bench(rng: Generator) -> PaintedSolid:
         y=seat_height / 2,
         z=depth / 2 - 0.04,
     )
-    sides = mirrored(union(bearer, mirrored(leg, Z)))
+    sides = with_mirror_image(union(bearer, with_mirror_image(leg, Z)))
     return union(painted(*slats, paint=wood), painted(sides, paint=metal), back)

@@ -31,16 +31,16 @@ from maquette.data.procedural.shapes import (
     ball,
     box,
     capsule,
-    cut,
     cylinder,
     ellipsoid,
     lathe,
-    mirrored,
-    moved,
     painted,
     smooth_union,
+    subtracted,
     torus,
+    transformed,
     union,
+    with_mirror_image,
 )
 from maquette.geometry.transforms import from_upright, rotation_x, rotation_y, rotation_z
 
@@ -99,7 +99,7 @@ def mug(rng: Generator) -> PaintedSolid:
     profile = _scaled(radius, height, (0.92, 0), (1, 0.2), (flare, 1))
     body = _vessel(profile, wall, wall)
     ring = torus(0.3 * height, rng.uniform(0.0045, 0.0065))
-    grip = moved(
+    grip = transformed(
         ring,
         x=0.95 * radius,
         y=0.52 * height,
@@ -109,7 +109,7 @@ def mug(rng: Generator) -> PaintedSolid:
     inside = cylinder(widest - 0.5 * wall, 4 * height, y=wall + 2 * height)
     glaze = _glaze(rng, height)
     grip_paint = pick(rng, CERAMIC) if rng.random() < 0.3 or callable(glaze) else glaze
-    return union(painted(body, paint=glaze), painted(cut(grip, inside), paint=grip_paint))
+    return union(painted(body, paint=glaze), painted(subtracted(grip, inside), paint=grip_paint))
 
 
 def bowl(rng: Generator) -> PaintedSolid:
@@ -183,7 +183,7 @@ def teapot(rng: Generator) -> PaintedSolid:
     root = (0.6 * radius, 0.3 * height, 0)
     spout = capsule(root, (1.55 * radius, 0.9 * height, 0), 0.022, 0.011)
     ring = torus(0.33 * height, 0.0085)
-    grip = moved(
+    grip = transformed(
         ring,
         x=-1.02 * radius,
         y=0.52 * height,
@@ -221,7 +221,7 @@ def lamp(rng: Generator) -> PaintedSolid:
     top = radius * rng.uniform(0.45, 0.95)
     middle = height - rise / 2
     hollow = cylinder(radius - 0.02, rise, y=middle - 0.02, top=top - 0.02)
-    shade = cut(cylinder(radius, rise, y=middle, top=top), hollow)
+    shade = subtracted(cylinder(radius, rise, y=middle, top=top), hollow)
     bulb = ellipsoid(0.035, 0.045, 0.035, y=height - 0.62 * rise)
     stand = painted(foot, stem, paint=metal)
     shade = painted(shade, paint=shade_paint)
@@ -243,7 +243,7 @@ def _bent_arm(height: float) -> tuple[PaintedSolid, PaintedSolid]:
         top=0.035,
         rounding=0.006,
     )
-    hood = moved(
+    hood = transformed(
         hood,
         x=head_x,
         y=head_y,
@@ -262,14 +262,14 @@ def books(rng: Generator) -> PaintedSolid:
         length = rng.uniform(0.19, 0.27)
         block = box(width, thickness, length, rounding=0.003)
         gap = box(width, thickness - 0.009, length + 0.1, x=0.006)
-        cover = painted(cut(block, gap), paint=pick(rng, FABRIC + PLASTIC))
+        cover = painted(subtracted(block, gap), paint=pick(rng, FABRIC + PLASTIC))
         paper = painted(box(width - 0.012, thickness - 0.006, length - 0.012), paint=PAPER)
         shift_x = rng.normal(0, 0.006)
         shift_z = rng.normal(0, 0.006)
         turn = rotation_y(rng.normal(0, 0.25))
         book = union(cover, paper)
         parts.append(
-            moved(
+            transformed(
                 book,
                 x=shift_x,
                 y=y + thickness / 2,
@@ -298,13 +298,13 @@ def crate(rng: Generator) -> PaintedSolid:
     if gift:
         ribbon = box(width + 0.008, height + 0.008, 0.045)
         turn = rotation_z(0.6) @ UPRIGHT
-        bow = moved(
+        bow = transformed(
             torus(0.045, 0.014),
             x=0.055,
             y=height / 2 + 0.045,
             rotation=turn,
         )
-        parts += [painted(ribbon, paint=band), painted(mirrored(bow), paint=band)]
+        parts += [painted(ribbon, paint=band), painted(with_mirror_image(bow), paint=band)]
     return union(*parts)
 
 
@@ -325,8 +325,8 @@ def _wooden_crate(
     along = box(width + thickness, rail, thickness, y=top, z=depth / 2)
     post = box(rail, height, thickness, x=side, z=depth / 2)
     across = box(thickness, rail, depth, x=width / 2, y=top)
-    along = mirrored(mirrored(along, Y), Z)
-    across = mirrored(mirrored(across, Y), X)
+    along = with_mirror_image(with_mirror_image(along, Y), Z)
+    across = with_mirror_image(with_mirror_image(across, Y), X)
     return union(body, painted(along, at_corners(post), across, paint=dark))
 
 
@@ -334,8 +334,8 @@ def clock(rng: Generator) -> PaintedSolid:
     """A round alarm clock on two feet with bells."""
     r = rng.uniform(0.05, 0.08)  # all lengths are shares of the radius
     colour = pick(rng, PLASTIC + METAL)
-    case = moved(cylinder(r, 0.8 * r, rounding=0.08 * r), rotation=UPRIGHT)
-    face = moved(cylinder(0.85 * r, 0.1 * r, rounding=0.02 * r), z=0.4 * r, rotation=UPRIGHT)
+    case = transformed(cylinder(r, 0.8 * r, rounding=0.08 * r), rotation=UPRIGHT)
+    face = transformed(cylinder(0.85 * r, 0.1 * r, rounding=0.02 * r), z=0.4 * r, rotation=UPRIGHT)
     before = 0.47 * r  # the face
     minutes = capsule((0, 0, before), (0, 0.6 * r, before), 0.045 * r)
     hours = capsule((0, 0, before), (0.4 * r, 0.1 * r, before), 0.055 * r)
@@ -345,6 +345,6 @@ def clock(rng: Generator) -> PaintedSolid:
     case = painted(case, paint=colour)
     face = painted(face, paint=(244, 242, 234))
     hands = painted(minutes, hours, paint=pick(rng, GLASS))
-    feet = painted(mirrored(foot), paint=shaded(colour, 0.6))
-    bells = painted(mirrored(bell), paint=pick(rng, METAL))
+    feet = painted(with_mirror_image(foot), paint=shaded(colour, 0.6))
+    bells = painted(with_mirror_image(bell), paint=pick(rng, METAL))
     return union(case, face, hands, feet, bells)

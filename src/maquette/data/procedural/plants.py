@@ -25,13 +25,13 @@ from maquette.data.procedural.shapes import (
     ball,
     box,
     capsule,
-    cut,
     cylinder,
     ellipsoid,
     lathe,
-    moved,
     painted,
     smooth_union,
+    subtracted,
+    transformed,
     union,
 )
 from maquette.geometry.transforms import any_angle, rotation_y, rotation_z
@@ -123,7 +123,7 @@ def plant(rng: Generator) -> PaintedSolid:
         turn = rotation_y(-angle) @ rotation_z(np.arctan2(high, far))
         x = 0.55 * far * np.cos(angle)
         z = 0.55 * far * np.sin(angle)
-        blade = moved(
+        blade = transformed(
             blade,
             x=x,
             y=0.85 * height + 0.5 * high,
@@ -168,7 +168,7 @@ def mushroom(rng: Generator) -> PaintedSolid:
     height = rng.uniform(0.35, 0.6)
     radius = rng.uniform(0.2, 0.34)
     cap = ellipsoid(radius, 0.7 * radius, radius, y=height)
-    cap = cut(cap, box(2, 1, 2, y=height - 0.56))
+    cap = subtracted(cap, box(2, 1, 2, y=height - 0.56))
     colour = pick(rng, PLASTIC + FUR)
     dots = []
     for _ in range(int(rng.integers(4, 9))):

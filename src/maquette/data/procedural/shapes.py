@@ -262,10 +262,10 @@ def cylinder(
     upper = max((radius if top is None else top) - rounding, 1e-3)
     h = height / 2 - rounding
     profile = [(0, -h), (bottom, -h), (upper, h), (0, h)]
-    return moved(lathe(profile, rounding), **place)
+    return transformed(lathe(profile, rounding), **place)
 
 
-def moved(
+def transformed(
     shape: PaintedSolid,
     *,
     rotation: np.ndarray | None = None,
@@ -294,7 +294,7 @@ def moved(
     return PaintedSolid(carried(shape.distance), bounds, tuple(parts))
 
 
-def mirrored(shape: PaintedSolid, axis: int = X) -> PaintedSolid:
+def with_mirror_image(shape: PaintedSolid, axis: int = X) -> PaintedSolid:
     """Unite a solid with its mirror image across the plane where coordinate ``axis`` is 0."""
     flip = np.ones(3, np.float32)
     flip[axis] = -1
@@ -311,7 +311,7 @@ def mirrored(shape: PaintedSolid, axis: int = X) -> PaintedSolid:
 
 def at_corners(shape: PaintedSolid) -> PaintedSolid:
     """Unite a solid with its three mirror images across the planes x = 0 and z = 0."""
-    return mirrored(mirrored(shape, X), Z)
+    return with_mirror_image(with_mirror_image(shape, X), Z)
 
 
 def union(*shapes: PaintedSolid) -> PaintedSolid:
@@ -361,7 +361,7 @@ def _nearby(box: np.ndarray, p: np.ndarray, limit: np.ndarray) -> np.ndarray | s
     return slice(None) if len(close) == len(p) else close
 
 
-def cut(shape: PaintedSolid, tool: PaintedSolid) -> PaintedSolid:
+def subtracted(shape: PaintedSolid, tool: PaintedSolid) -> PaintedSolid:
     """Take ``tool`` away; the new surface has the shape's paint."""
 
     def distance(p: np.ndarray) -> np.ndarray:

@@ -27,16 +27,16 @@ from maquette.data.procedural.shapes import (
     Z,
     box,
     capsule,
-    cut,
     cylinder,
     ellipsoid,
-    mirrored,
-    moved,
     painted,
     prism,
     smooth_union,
+    subtracted,
     torus,
+    transformed,
     union,
+    with_mirror_image,
 )
 from maquette.geometry.transforms import any_angle, rotation_x, rotation_y
 
@@ -62,16 +62,16 @@ def _wheels(
     arches = []
     for x in stations:
         for disc in (tyre, rim):
-            wheel = moved(
+            wheel = transformed(
                 disc,
                 x=x,
                 y=radius,
                 z=side,
                 rotation=ACROSS,
             )
-            wheels.append(mirrored(wheel, Z))
+            wheels.append(with_mirror_image(wheel, Z))
         arches.append(
-            moved(
+            transformed(
                 arch,
                 x=x,
                 y=radius,
@@ -88,7 +88,7 @@ def _lights(
     z: float,
 ) -> tuple[PaintedSolid, PaintedSolid]:
     """Headlights and tail lights at x = ``front`` and ``rear``."""
-    head = mirrored(
+    head = with_mirror_image(
         ellipsoid(
             0.06,
             0.09,
@@ -99,7 +99,7 @@ def _lights(
         ),
         Z,
     )
-    tail = mirrored(
+    tail = with_mirror_image(
         box(
             0.08,
             0.12,
@@ -140,12 +140,12 @@ def car(rng: Generator) -> PaintedSolid:
         y=low + 0.12,
         rounding=0.07,
     )
-    body = painted(cut(body, arches), paint=colour)
+    body = painted(subtracted(body, arches), paint=colour)
     glass = painted(glass, paint=pick(rng, GLASS))
     paint = colour if rng.random() < 0.7 else pick(rng, PLASTIC)
     roof_and_pillars = painted(roof_and_pillars, paint=paint)
     paint = pick(rng, DARK) if rng.random() < 0.6 else shaded(colour, 0.7)
-    bumpers = painted(mirrored(bumper), paint=paint)
+    bumpers = painted(with_mirror_image(bumper), paint=paint)
     lights = _lights(nose + 0.08, -nose - 0.09, y=waist - 0.25, z=width / 2 - 0.3)
     return union(body, glass, roof_and_pillars, wheels, bumpers, *lights)
 
@@ -208,7 +208,7 @@ def truck(rng: Generator) -> PaintedSolid:
     style = int(rng.integers(4))
     cargo = length - cab_length - 0.15
     load = _load(style, cargo, width, x=-nose + cargo / 2, deck=deck)
-    cab = painted(cut(cab, arches), paint=colour)
+    cab = painted(subtracted(cab, arches), paint=colour)
     screen = painted(screen, paint=pick(rng, GLASS))
     frame = painted(frame, paint=pick(rng, DARK))
     parts = [cab, screen, frame, painted(load, paint=load_paint), wheels]
@@ -253,7 +253,7 @@ def _load(
         )
     if style == 1:
         tank = cylinder(0.48 * width, length, rounding=0.2)
-        return moved(
+        return transformed(
             tank,
             x=x,
             y=deck + 0.52 * width,
@@ -267,7 +267,7 @@ def _load(
         y=deck + 0.4,
         rounding=0.03,
     )
-    return cut(tipper, box(length - 0.25, 0.9, width - 0.25, x=x, y=deck + 0.62))
+    return subtracted(tipper, box(length - 0.25, 0.9, width - 0.25, x=x, y=deck + 0.62))
 
 
 def _logs(rear: float, front: float, floor: float) -> list[PaintedSolid]:
@@ -312,7 +312,7 @@ def bus(rng: Generator) -> PaintedSolid:
     def paint(p: np.ndarray) -> np.ndarray:
         return np.where((p[:, Y] < split)[:, None], lower, colour)
 
-    body = painted(cut(body, arches), paint=paint)
+    body = painted(subtracted(body, arches), paint=paint)
     windows = painted(*panes, paint=pick(rng, GLASS))
     lights = _lights(nose + 0.02, -nose - 0.01, y=0.85, z=width / 2 - 0.4)
     return union(body, windows, wheels, *lights)
@@ -368,15 +368,15 @@ def boat(rng: Generator) -> PaintedSolid:
 def _hull(bow: float, height: float, width: float) -> tuple[PaintedSolid, PaintedSolid]:
     """A hollow hull from x = -``bow`` to ``bow``, and the plank along its upper edge."""
     above = box(4 * bow, height, 2 * width, y=1.5 * height)
-    hull = cut(ellipsoid(bow, height, width / 2, y=height), above)
+    hull = subtracted(ellipsoid(bow, height, width / 2, y=height), above)
     stem = (0.75 * bow, 0.35 * height, 0)
     keel = capsule((-0.6 * bow, 0.2 * height, 0), stem, 0.12)
     floor = box(2 * bow, 0.4, width, y=0.1 * height)
-    hold = cut(ellipsoid(0.86 * bow, 0.75 * height, 0.38 * width, y=height), floor)
+    hold = subtracted(ellipsoid(0.86 * bow, 0.75 * height, 0.38 * width, y=height), floor)
     shell = ellipsoid(1.04 * bow, 1.02 * height, 0.54 * width, y=height)
     band = [box(3 * bow, height, 9, y=share * height) for share in (1.52, 0.4)]
-    trim = cut(shell, union(*band))
-    return cut(smooth_union(0.15, hull, keel), hold), cut(trim, hold)
+    trim = subtracted(shell, union(*band))
+    return subtracted(smooth_union(0.15, hull, keel), hold), subtracted(trim, hold)
 
 
 def _primitive(rng: Generator) -> PaintedSolid:
@@ -419,7 +419,7 @@ def _scattered(rng: Generator) -> list[PaintedSolid]:
             paint = spotted(rng, colour, pick(rng, CERAMIC), 0.7)
         x, y, z = rng.uniform(-0.26, 0.26, 3)
         shapes.append(
-            moved(
+            transformed(
                 painted(shape, paint=paint),
                 x=x,
                 y=y,
@@ -438,9 +438,9 @@ def blocks(rng: Generator) -> PaintedSolid:
         return body
     tool = _primitive(rng)
     x, y, z = rng.uniform(-0.3, 0.3, 3)
-    return cut(
+    return subtracted(
         body,
-        moved(
+        transformed(
             tool,
             x=x,
             y=y,

@@ -21,7 +21,7 @@ from maquette.evaluate.cases import (
     OBJECTS,
     Case,
     camera_from_dict,
-    measured,
+    measured_case,
     node_name,
     view_centric,
     with_recorded_focal,
@@ -77,7 +77,7 @@ def read_folder(folder: Path, name: str) -> Case:
         )
     chosen = _of_masks(scene_input, _meshes(truth), folder / "labels.json")
     meshes, camera = view_centric(chosen, camera)
-    return measured(name, scene_input, meshes, camera, {"folder": folder.name})
+    return measured_case(name, scene_input, meshes, camera, {"folder": folder.name})
 
 
 def _first_there(folder: Path, names: tuple[str, ...]) -> Path:

@@ -30,7 +30,7 @@ import trimesh
 from PIL import Image
 
 from maquette.errors import InputError
-from maquette.evaluate.cases import Case, measured, node_name, view_centric
+from maquette.evaluate.cases import Case, measured_case, node_name, view_centric
 from maquette.evaluate.files import damage_named, read_record
 from maquette.evaluate.readers.pickled import read_pickled_arrays
 from maquette.evaluate.readers.source import FileSource
@@ -109,7 +109,7 @@ def read_room(root: Path, room: str, objects: tuple[str, ...]) -> Case:
     truth = {node_name(k + 1): _object(root, room, objects[k]) for k in visible}
     scene_input = SceneInput(np.asarray(photo), tuple(labelled), room)
     meshes = view_centric(truth, None)[0]
-    return measured(f"3d-front/{room}", scene_input, meshes, None, {"room": room})
+    return measured_case(f"3d-front/{room}", scene_input, meshes, None, {"room": room})
 
 
 def _drawn(visible: list[int], room: str) -> list[int]:

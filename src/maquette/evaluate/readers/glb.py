@@ -24,9 +24,9 @@ from maquette.data.scenes import ComposedScene
 from maquette.data.views import View, ViewConfig, sample_view
 from maquette.document.appearance import vertex_colors_of
 from maquette.errors import InputError
-from maquette.evaluate.cases import Case, measured, natural, node_name
+from maquette.evaluate.cases import Case, by_instance_number, measured_case, node_name
 from maquette.evaluate.readers.source import FileSource
-from maquette.evaluate.surfaces import check_mesh
+from maquette.evaluate.surfaces import why_no_surface
 from maquette.export.read import read_glb
 from maquette.geometry.transforms import similarity, transform_points
 from maquette.types import InstanceMask, SceneInput
@@ -87,15 +87,17 @@ def read_scene_file(path: Path, name: str) -> Case:
         moved.vertices = transform_points(view.scene_from_world, on_floor)
         truth[node_name(label)] = moved
     origin = {"file": path.name, "nodes": len(nodes)}
-    return measured(name, SceneInput(view.image, masks, name), truth, view.camera, origin)
+    return measured_case(name, SceneInput(view.image, masks, name), truth, view.camera, origin)
 
 
 def _objects(path: Path) -> list[tuple[str, trimesh.Trimesh]]:
     """The nodes that are no building and can be seen, with their meshes in the file's frame."""
     found = []
-    for name, mesh, world_from_node in sorted(read_glb(path), key=lambda node: natural(node[0])):
+    for name, mesh, world_from_node in sorted(
+        read_glb(path), key=lambda node: by_instance_number(node[0])
+    ):
         placed = mesh.apply_transform(world_from_node)
-        if not BUILDING.search(name) and not check_mesh(placed, name):
+        if not BUILDING.search(name) and not why_no_surface(placed, name):
             found.append((name, placed))
     if not found:
         raise InputError(

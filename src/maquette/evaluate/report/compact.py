@@ -12,7 +12,7 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
 from maquette.document.appearance import linear_from_bytes, opaque, vertex_colors_of
-from maquette.evaluate.cases import label_of, natural
+from maquette.evaluate.cases import by_instance_number, label_of
 from maquette.evaluate.surfaces import Meshes
 from maquette.export.glb import smooth_normals
 from maquette.geometry.boxes import longest_side
@@ -75,7 +75,7 @@ def compact_glb(meshes: Meshes, faces: int) -> bytes:
     the label that the name tells.
     """
     scene = trimesh.Scene()
-    for name in sorted(meshes, key=natural):
+    for name in sorted(meshes, key=by_instance_number):
         label = label_of(name)
         told = {} if label is None else {"label": label}
         mesh = _compact(meshes[name], faces)

@@ -14,14 +14,14 @@ import numpy as np
 
 from maquette.errors import InputError, contained
 from maquette.evaluate.cases import TRUTH, camera_from_dict, read_objects, set_of
-from maquette.evaluate.comparison import comparison_tables, heading, shown
+from maquette.evaluate.comparison import comparison_tables, display_name, heading
 from maquette.evaluate.contestants import instances_of, scene_from_glb
 from maquette.evaluate.files import Record
 from maquette.evaluate.report.compact import compact_glb
 from maquette.evaluate.report.pictures import draw_photo, draw_prediction, draw_truth
 from maquette.evaluate.report.plots import COUNT, HIDDEN, PER_CENT, SIZE, UNIT, Series, plot
 from maquette.evaluate.report.run import FinishedRun, aligned_from_predicted, read_run
-from maquette.evaluate.rows import distinct, number, picked
+from maquette.evaluate.rows import distinct, number, rows_where
 from maquette.evaluate.summary import METRICS, SEEN
 from maquette.evaluate.tables import html, reasons_table, unusable_table
 from maquette.execute.pool import Engine, in_processes, lost, processes
@@ -162,7 +162,7 @@ def _facts(run: FinishedRun) -> str:
     unusable = run.record.get("unusable") or {}
     objects = {(row["scene"], row["node"]) for row in run.objects}
     facts = [f"{len(run.scenes)} scenes", f"{len(objects)} objects"]
-    facts.append(", ".join(map(shown, run.methods)))
+    facts.append(", ".join(map(display_name, run.methods)))
     facts.append(f"protocol {', '.join(distinct(run.rows, 'protocol'))}")
     facts.append(f"{threads} thread{'s' * (threads != 1)} per process")
     facts.append(f"maquette {run.record.get('maquette', '')}")
@@ -175,7 +175,7 @@ def _tables(run: FinishedRun, baseline: str | None, undrawn: Mapping[str, str]) 
     """The tables of the first protocol, and those of the others to be unfolded."""
     parts = []
     for protocol in distinct(run.rows, "protocol"):
-        tables = comparison_tables(picked(run.rows, protocol=protocol), baseline)
+        tables = comparison_tables(rows_where(run.rows, protocol=protocol), baseline)
         text = "\n".join(map(html, tables))
         if protocol != run.protocol:
             summary = f"<summary>protocol {escape(protocol)}</summary>"
@@ -191,7 +191,7 @@ def _tables(run: FinishedRun, baseline: str | None, undrawn: Mapping[str, str]) 
 
 def _legend(run: FinishedRun) -> str:
     """The methods and their colours."""
-    names = enumerate(map(shown, run.methods))
+    names = enumerate(map(display_name, run.methods))
     return "".join(f'<li><i class="s{k}"></i>{escape(name)}</li>' for k, name in names)
 
 
@@ -232,14 +232,14 @@ def _index(run: FinishedRun) -> Record:
         "protocol": run.protocol,
         "scenes": scenes,
     }
-    index["methods"] = [{"name": name, "label": shown(name)} for name in run.methods]
+    index["methods"] = [{"name": name, "label": display_name(name)} for name in run.methods]
     index["metrics"] = [{"key": key, "label": heading(key)} for key in (*METRICS, *SEEN)]
     return index
 
 
 def _results(run: FinishedRun, scene: str) -> Iterator[tuple[str, Record]]:
     """What became of a scene, by method."""
-    of_scene = picked(run.rows, protocol=run.protocol, scene=scene)
+    of_scene = rows_where(run.rows, protocol=run.protocol, scene=scene)
     for row in sorted(of_scene, key=lambda row: run.methods.index(row.method)):
         objects = {}
         for scored in run.score(row.method, scene)["objects"]:

@@ -13,7 +13,7 @@ from maquette.evaluate.contestants import ORACLES
 from maquette.evaluate.files import Record
 from maquette.evaluate.protocols import protocol_named
 from maquette.evaluate.rows import ResultRow, distinct, read_table
-from maquette.evaluate.run_folder import RunFolder, finished
+from maquette.evaluate.run_folder import RunFolder, finished_record
 from maquette.export.read import load_named_meshes
 from maquette.geometry.boxes import bounding_box, scene_from_world
 from maquette.geometry.transforms import similarity
@@ -47,11 +47,13 @@ class FinishedRun:
 
     def made(self, method: str, scene: str) -> Record:
         """How it was made: camera, seconds, failures."""
-        return finished(self.folder.making(method, scene)) or {}
+        return finished_record(self.folder.making(method, scene)) or {}
 
     def score(self, method: str, scene: str) -> Record:
         """The stored score under the first protocol: scene, objects, alignment."""
-        return finished(self.folder.score(self.protocol.partition("/")[0], method, scene))["score"]
+        return finished_record(self.folder.score(self.protocol.partition("/")[0], method, scene))[
+            "score"
+        ]
 
 
 def read_run(path: Path) -> FinishedRun:

@@ -17,7 +17,7 @@ from maquette.masks.annotations.drawn import (
     Drawing,
     Size,
     ellipse_mask,
-    numbers,
+    finite_numbers,
     of_photo,
     pasted,
     picture_size,
@@ -82,7 +82,7 @@ def _whole(element: ElementTree.Element, name: str) -> int | None:
 
 
 def _attributes(element: ElementTree.Element, names: str, where: str) -> np.ndarray:
-    return numbers([element.get(name, "nothing") for name in names.split()], where)
+    return finite_numbers([element.get(name, "nothing") for name in names.split()], where)
 
 
 def _mask(shape: ElementTree.Element, size: Size, where: str) -> np.ndarray | None:
@@ -107,7 +107,7 @@ def _decoded(
 ) -> np.ndarray:
     """Run lengths that begin with background, row by row, -> (height, width) bool."""
     check_size((width, height), where)
-    runs = numbers(shape.get("rle", "").split(","), where).astype(np.int64)
+    runs = finite_numbers(shape.get("rle", "").split(","), where).astype(np.int64)
     if (runs < 0).any() or runs.sum() != height * width:
         raise InputError(
             f"{where}: its run lengths add up to {runs.sum()} pixels, its box has "

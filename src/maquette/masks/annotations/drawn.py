@@ -123,7 +123,7 @@ def polygon_mask(corners: Any, size: Size, where: str) -> np.ndarray | None:
     """A polygon's corners (N, 2) x, y in pixels -> mask (H, W) bool; ``None`` when there are fewer
     than three. Raises InputError.
     """
-    points = numbers(corners, where).reshape(-1, 2)
+    points = finite_numbers(corners, where).reshape(-1, 2)
     if len(points) < 3:
         return None
     mask = np.zeros(size, bool)
@@ -141,7 +141,7 @@ def ellipse_mask(
     turn: Any = 0.0,
 ) -> np.ndarray:
     """An ellipse -> mask (H, W) bool; ``turn``: clockwise in the picture, radians. InputError."""
-    x, y, across, along, turn = numbers([*centre, *radii, turn], where)
+    x, y, across, along, turn = finite_numbers([*centre, *radii, turn], where)
     if across <= 0 or along <= 0:
         raise InputError(f"{where}: has the radii {across:g} and {along:g}; expected more than 0")
     reach = max(across, along)
@@ -171,7 +171,7 @@ def pasted(
     where: str,
 ) -> np.ndarray:
     """A small mask (h, w) at its place in a picture -> mask (H, W) bool. Raises InputError."""
-    column, row = (round(value) for value in numbers([left, top], where))
+    column, row = (round(value) for value in finite_numbers([left, top], where))
     height, width = part.shape
     below = row + height
     beside = column + width
@@ -185,7 +185,7 @@ def pasted(
     return mask
 
 
-def numbers(values: Any, where: str) -> np.ndarray:
+def finite_numbers(values: Any, where: str) -> np.ndarray:
     """Finite float64 numbers in one row. Raises InputError."""
     try:
         found = np.asarray(values, dtype=np.float64).ravel()

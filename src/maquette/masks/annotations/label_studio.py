@@ -20,8 +20,8 @@ from maquette.masks.annotations.drawn import (
     Drawing,
     Size,
     ellipse_mask,
+    finite_numbers,
     left_out,
-    numbers,
     of_photo,
     picture_size,
     polygon_mask,
@@ -108,15 +108,15 @@ def _mask(
 ) -> np.ndarray | None:
     height, width = size
     if kind == "polygonlabels":
-        corners = numbers(value.get("points") or [], where).reshape(-1, 2)
+        corners = finite_numbers(value.get("points") or [], where).reshape(-1, 2)
         return polygon_mask(corners * (width, height) / PER_CENT, size, where)
     if kind == "ellipselabels":
-        x, y, across, along = numbers(
+        x, y, across, along = finite_numbers(
             [value.get(k) for k in ("x", "y", "radiusX", "radiusY")], where
         )
         centre = (x * width / PER_CENT, y * height / PER_CENT)
         radii = (across * width / PER_CENT, along * height / PER_CENT)
-        turn = math.radians(float(numbers([value.get("rotation") or 0], where)[0]))
+        turn = math.radians(float(finite_numbers([value.get("rotation") or 0], where)[0]))
         return ellipse_mask(centre, radii, size, where, turn)
     if kind == "brushlabels":
         return _brushed(value.get("rle"), size, where)

@@ -17,8 +17,8 @@ from maquette.masks.annotations.drawn import (
     Drawing,
     Size,
     ellipse_mask,
+    finite_numbers,
     left_out,
-    numbers,
     pasted,
     picture_size,
     polygon_mask,
@@ -61,7 +61,7 @@ def _mask(
     size: Size,
     where: str,
 ) -> np.ndarray | None:
-    points = numbers(shape.get("points") or [], where).reshape(-1, 2)
+    points = finite_numbers(shape.get("points") or [], where).reshape(-1, 2)
     if kind == "polygon":
         return polygon_mask(points, size, where)
     if kind == "circle" and len(points) == 2:

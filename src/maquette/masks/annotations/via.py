@@ -12,8 +12,8 @@ from maquette.masks.annotations.drawn import (
     Drawing,
     Size,
     ellipse_mask,
+    finite_numbers,
     left_out,
-    numbers,
     of_photo,
     picture_size,
     polygon_mask,
@@ -79,8 +79,8 @@ def _label(attributes: Any) -> str:
 def _mask(shape: JsonObject, size: Size, where: str) -> np.ndarray | None:
     kind = shape.get("name")
     if kind in ("polygon", "polyline"):
-        x = numbers(shape.get("all_points_x") or [], where)
-        y = numbers(shape.get("all_points_y") or [], where)
+        x = finite_numbers(shape.get("all_points_x") or [], where)
+        y = finite_numbers(shape.get("all_points_y") or [], where)
         if len(x) != len(y):
             raise InputError(f"{where}: has {len(x)} x and {len(y)} y coordinates; export it again")
         return polygon_mask(np.stack([x, y], axis=1), size, where)

@@ -12,7 +12,7 @@ import numpy as np
 from maquette.containers import decoded
 from maquette.errors import InputError, contained
 from maquette.masks.annotations.class_names import class_names
-from maquette.masks.annotations.drawn import BOX_ONLY, Drawing, Size, numbers, polygon_mask
+from maquette.masks.annotations.drawn import BOX_ONLY, Drawing, Size, finite_numbers, polygon_mask
 
 LONGEST_NUMBER = 9  # digits of a class
 BOX_NUMBERS = 4  # a line of a class and so many numbers is a box of the detection format
@@ -31,7 +31,7 @@ def yolo_drawings(path: Path, photo: Size | None, warnings: list[str]) -> Iterat
             continue
         where = f"{path}: line {k}"
         number = _class_number(words[0], where)
-        shares = numbers(words[1:], where)
+        shares = finite_numbers(words[1:], where)
         if len(shares) == BOX_NUMBERS:
             warnings.append(f"line {k} {BOX_ONLY}, and is left out")
             continue

@@ -27,7 +27,7 @@ from maquette.stages.finish import Finish, finished_mesh
 from maquette.stages.lift import Models
 from maquette.stages.perceive import perceive
 from maquette.stages.sample import Sampling
-from maquette.stages.viewpoint import extremes, longer_side, picture_box
+from maquette.stages.viewpoint import extremes, longer_side, projected_box
 from maquette.stages.zoom import zoom_again
 from maquette.types import Camera, InstanceMask, SceneInput
 
@@ -111,7 +111,7 @@ def starting_place(
     for _ in range(ROUNDS):
         centre = on_ray(camera, pixel, max(depth + scale * nearer, 1e-3))
         place = similarity(scale, None, centre - scale * middle)
-        seen = picture_box(camera, transform_points(place, points))
+        seen = projected_box(camera, transform_points(place, points))
         wanted = box[:2] + box[2:]
         pixel = pixel + (wanted - seen[:2] - seen[2:]) / 2
         scale *= longer / max(longer_side(seen), 1e-6)

@@ -26,7 +26,7 @@ from torch import Tensor
 from maquette.geometry.boxes import bounding_box, pixel_box
 from maquette.geometry.cameras import project
 from maquette.models.image_prior import ImagePrior
-from maquette.photos.pixels import cut
+from maquette.photos.pixels import crop
 from maquette.stages.perceive import Perception
 
 # of the paper
@@ -58,7 +58,7 @@ class Completed:
 
 
 @dataclass(frozen=True)
-class _Window:
+class _Square:
     """A square part of the photo, which may reach beyond it."""
 
     left: int
@@ -66,7 +66,7 @@ class _Window:
     side: int
 
     @classmethod
-    def around(cls, box: np.ndarray) -> _Window:
+    def around(cls, box: np.ndarray) -> _Square:
         """With a MARGIN around a box (4,)."""
         low, high = box[:2], box[2:]
         side = max(4, int(np.ceil(MARGIN * (high - low).max())))
@@ -76,7 +76,7 @@ class _Window:
     def cut(self, array: np.ndarray, outside: float | bool) -> np.ndarray:
         """The window (side, side, ...) of an array (H, W, ...), filled where there is no photo."""
         right, bottom = self.left + self.side, self.top + self.side
-        return cut(array, (self.left, self.top, right, bottom), outside)
+        return crop(array, (self.left, self.top, right, bottom), outside)
 
     def inside(self, box: np.ndarray) -> np.ndarray:
         """(side, side) bool: pixel centres of the window inside a box (4,) of the photo."""
@@ -99,7 +99,7 @@ def complete(
     Without a prior nothing is painted, and ``warning`` says so where something may be hidden.
     """
     box = amodal_box(perception, label)
-    window = _Window.around(box)
+    window = _Square.around(box)
     pixels = window.cut(perception.photo, BLANK)
     visible = window.cut(perception.label_map == label, False)
     region = window.inside(box) & ~visible

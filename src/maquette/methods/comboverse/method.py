@@ -115,7 +115,7 @@ class ComboVerseOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class _Thing:
+class _FirstStageObject:
     """One object after the first stage."""
 
     label: int
@@ -143,7 +143,7 @@ def make_comboverse(
     options: ComboVerseOptions = ComboVerseOptions(),
 ) -> Iterator[Made]:
     """The instances of a photo: each where it starts, then each where it stands in the end."""
-    things: list[_Thing] = []
+    things: list[_FirstStageObject] = []
     for done, label in enumerate(labels):
         watch.progress("alone", done / len(labels))
         thing = first_stage(networks, perception, label, sampling, options.fit)
@@ -190,7 +190,7 @@ def first_stage(
     label: int,
     sampling: Sampling,
     fit: bool,
-) -> _Thing | Failure:
+) -> _FirstStageObject | Failure:
     """One object alone, and where it starts."""
     seed = instance_seed(sampling.seed, label)
     completed = complete(networks.prior, perception, label, seed)
@@ -210,13 +210,13 @@ def first_stage(
         return Failure(label, "decode", "its volume holds no surface; try another seed")
     surface = perception.points[perception.picture.labels == label].astype(np.float64)
     start = starting_place(alone, box, mean_depth(camera, surface), camera)
-    return _Thing(label, seed, alone, start, completed.warning)
+    return _FirstStageObject(label, seed, alone, start, completed.warning)
 
 
 def second_stage(
     prior: ImagePrior | None,
     perception: Perception,
-    things: Sequence[_Thing],
+    things: Sequence[_FirstStageObject],
     seed: int,
     options: ComboVerseOptions,
     watch: Watch,
