@@ -130,6 +130,17 @@ def test_a_raised_box_stands_on_what_is_seen_below_it():
     assert likely_supports(given, boxes, find_supports(given, boxes))[4] == UNKNOWN
 
 
+def test_a_pole_is_not_on_what_hides_its_foot_though_its_box_ends_above_it():
+    """Where what is seen of it ends near the ground, its box is wrong."""
+    low = block((0.3, 0.2, 0.2), (0.1, -0.3, 0.1))
+    pole = block((0.04, 0.8, 0.04), (0.1, 0.0, -0.15))
+    given, boxes = seen({1: low, 2: pole, 3: CRATE})
+    sure = find_supports(given, boxes)
+    assert sure[2] == UNKNOWN
+    boxes[2] = boxes[2] + [[0, 0.4, 0], [0, 0, 0]]
+    assert likely_supports(given, boxes, sure)[2] == UNKNOWN
+
+
 @pytest.mark.parametrize("out", [0.3, 0.5])
 @pytest.mark.parametrize("sinks", [0.0, 0.2])
 def test_what_reaches_over_an_edge_is_not_on_the_ground_below(out, sinks):

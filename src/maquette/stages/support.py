@@ -161,7 +161,8 @@ def _likely(
         return Support(other, LIKELY)
     if (box > ON_GROUND and shown > SEEN_ABOVE) or (is_bare and box > NEARLY_ON_GROUND):
         return Support(GROUND, LIKELY)
-    if evidence is None or evidence.share < MOST_BELOW or evidence.height < AT_TOP or box > RAISED:
+    is_raised = box < RAISED and shown < RAISED  # what hides a foot says nothing of what is below
+    if evidence is None or evidence.share < MOST_BELOW or evidence.height < AT_TOP or not is_raised:
         return UNKNOWN
     return Support(other, LIKELY)
 
