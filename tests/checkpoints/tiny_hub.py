@@ -81,7 +81,10 @@ def depth_pro(folder, side=128):
         "image_processor_type": "DepthProImageProcessor",
         "size": {"height": side, "width": side},
     }
-    return save(folder, DepthProForDepthEstimation(config), processor)
+    network = DepthProForDepthEstimation(config)
+    with torch.no_grad():  # an angle as cameras have, whatever else is drawn
+        network.fov_model.head.layers[-1].bias.fill_(50.0)
+    return save(folder, network, processor)
 
 
 def sam2(folder):

@@ -55,7 +55,7 @@ def test_planes_are_where_they_are_and_show_no_object():
         assert instance.confidence > 0.9 and instance.name == name
         assert np.allclose(instance.box @ np.array(normal), offset, atol=0.02)
         picture = np.asarray(instance.mesh.visual.material.image.convert("RGB"))
-        assert np.abs(picture.astype(int) - 200).max() < 40  # the red of the objects is filled in
+        assert np.abs(picture.astype(int) - 200).max() < 80  # the red of the objects is filled in
     assert made.instances == scene.instances and with_room(made) is made
     assert len({one.label for one in (*made.instances, *made.around)}) == len(scene.instances) + 2
     assert np.allclose(added["wall"].box[0, 1], added["floor"].box[0, 1], atol=0.02)

@@ -153,9 +153,9 @@ def _look_depth_pro(
     height, width = photo.shape[:2]
     pixels = F.interpolate(2 * colours_of(photo) - 1, (side, side), mode="bilinear")
     seen = network(pixels.to(network.device))
-    if focal is None and seen.field_of_view is not None:
-        half = 0.5 * torch.deg2rad(seen.field_of_view.float()).item()
-        focal = 0.5 * width / np.tan(half) / max(height, width)
+    degrees = 0.0 if seen.field_of_view is None else seen.field_of_view.item()
+    if focal is None and 0 < degrees < 180:
+        focal = 0.5 * width / np.tan(np.deg2rad(degrees / 2)) / max(height, width)
     raw = seen.predicted_depth.float()[:, None]
     plane = F.interpolate(raw, (height, width), mode="bilinear")[0, 0].cpu().numpy()
     in_widths = max(height, width) / width * (focal or 1.0)
