@@ -1,8 +1,9 @@
 """JobOptions against what a worker can do."""
 
 import pytest
+from pydantic import ValidationError
 
-from maquette.app.options import regeneration, resolved
+from maquette.app.options import offered, regeneration, resolved
 from maquette.app.schemas import JobOptions, RegenerateRequest
 from maquette.errors import InputError
 
@@ -34,6 +35,24 @@ def test_what_cannot_be_done_is_refused(wrong):
         resolved(JobOptions(**wrong), CAN)
     with pytest.raises(InputError, match="no weights"):
         resolved(JobOptions(), {"models": [], "devices": []})
+
+
+def test_a_numbered_card_is_taken_where_it_is():
+    many = {**CAN, "devices": ["cuda", "cuda:0", "cuda:1", "cpu"]}
+    assert resolved(JobOptions(device="cuda:1"), many)["device"] == "cuda:1"
+    with pytest.raises(InputError, match=r"no device 'cuda:2' here; choose auto, cuda, cuda:0"):
+        resolved(JobOptions(device="cuda:2"), many)
+
+
+def test_what_the_page_offers_is_what_a_request_may_ask_for():
+    shown = offered({"methods": [{"default": True, "steps": 3, "guidance": 1.5}]})
+    assert (shown["steps"]["default"], shown["guidance"]["default"]) == (3, 1.5)
+    for name, option in shown.items():
+        for end, beyond in (("minimum", -1), ("maximum", 1)):
+            if end in option:
+                assert getattr(JobOptions(**{name: option[end]}), name) == option[end]
+                with pytest.raises(ValidationError):
+                    JobOptions(**{name: option[end] + beyond})
 
 
 def test_one_object_anew_is_made_as_its_scene_was():

@@ -6,39 +6,12 @@ import secrets
 
 from pydantic import ValidationError
 
-from maquette.app.schemas import JobOptions, RegenerateRequest
+from maquette.app.schemas import JobOptions, RegenerateRequest, bounds
 from maquette.errors import InputError
-from maquette.options import EMBEDDED
+from maquette.options import EMBEDDED, SceneOptions
 from maquette.types import JsonObject
 
-OFFERED: dict[str, JsonObject] = {  # what the page lets people choose
-    "seed": {
-        "default": 0,
-        "minimum": 0,
-        "maximum": 2**32 - 1,
-    },
-    "samples": {
-        "default": 1,
-        "minimum": 1,
-        "maximum": 8,
-    },
-    "steps": {
-        "default": 6,
-        "minimum": 1,
-        "maximum": 100,
-    },
-    "guidance": {
-        "default": 1.0,
-        "minimum": 0,
-        "maximum": 20,
-    },
-    "fov": {
-        "default": None,
-        "minimum": 3,
-        "maximum": 140,
-    },
-    "fit": {"default": True},
-}
+OFFERED = ("seed", "samples", "steps", "guidance", "fov", "fit")  # what the page lets people choose
 REUSED = (
     "method",
     "model",
@@ -51,10 +24,15 @@ REUSED = (
 
 
 def offered(capabilities: JsonObject) -> JsonObject:
-    """OFFERED, with the defaults of the default method."""
-    methods = [method for method in capabilities["methods"] if method["default"]]
-    default = {key: methods[0][key] for key in ("steps", "guidance")} if methods else {}
-    return OFFERED | {key: {**OFFERED[key], "default": value} for key, value in default.items()}
+    """What the page lets people choose, as it is declared, with the defaults of the default
+    method.
+    """
+    shown = {name: {"default": getattr(SceneOptions, name), **bounds(name)} for name in OFFERED}
+    for method in capabilities["methods"]:
+        if method["default"]:
+            for name in ("steps", "guidance"):
+                shown[name]["default"] = method[name]
+    return shown
 
 
 def resolved(

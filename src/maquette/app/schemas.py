@@ -57,8 +57,8 @@ Name = Annotated[str, Field(min_length=1, max_length=80)]
 Words = Annotated[str, Field(max_length=200)]
 Selection = Annotated[list[Label | Text], Field(max_length=255)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Steps = Annotated[int, Field(ge=1, le=100)]
-Guidance = Annotated[float, Field(ge=0, le=20)]
+Steps = Annotated[int, Field(ge=1, le=TIGHTER["steps"][1])]
+Guidance = Annotated[float, Field(ge=0, le=TIGHTER["guidance"][1])]
 Row = tuple[float, float, float, float]
 
 
@@ -251,15 +251,21 @@ class NameRequest(Strict):
     name: Name
 
 
+def bounds(name: str) -> JsonObject:
+    """The least and the most of a number of a job, of those that there are."""
+    declared = declarations(SceneOptions)[name]
+    least, most = TIGHTER.get(name, (declared.least, declared.most))
+    ends = {"minimum": least, "maximum": most}
+    return {end: value for end, value in ends.items() if value is not None}
+
+
 def _job_option(name: str) -> tuple[Any, Any]:
     """Type and default of a field of JobOptions, from the option's declaration."""
     declared = declarations(SceneOptions)[name]
-    least, most = TIGHTER.get(name, (declared.least, declared.most))
+    within = bounds(name)
     kind: Any = bool
-    if name == "device":
-        kind = Literal["auto", "cpu", "cuda", "mps"]
-    elif declared.kind in (int, float):
-        kind = Annotated[declared.kind, Field(ge=least, le=most)]
+    if declared.kind in (int, float):
+        kind = Annotated[declared.kind, Field(ge=within.get("minimum"), le=within.get("maximum"))]
     elif declared.kind is not bool:
         kind = Annotated[str, Field(max_length=200)]
     for word in declared.words:

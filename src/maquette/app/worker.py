@@ -337,7 +337,9 @@ def _published_method(name: str) -> JsonObject:
 
 def _devices() -> list[str]:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    return [*(name for name, found in there.items() if found), "cpu"]
+    cards = torch.cuda.device_count() if there["cuda"] else 0
+    numbered = [f"cuda:{card}" for card in range(cards) if cards > 1]
+    return [*(name for name, found in there.items() if found), *numbered, "cpu"]
 
 
 def _able(folder: Path) -> list[str]:
