@@ -78,8 +78,8 @@ def main() -> None:
         placed_vertices,
         placements_from,
     )
+    from maquette.methods.comboverse.soft import soft_render
     from maquette.render.rasterize import rasterize
-    from maquette.render.soft import soft_render
 
     torch.set_num_threads(1)
     meshes, places, camera_of = ring(given.objects, given.faces)

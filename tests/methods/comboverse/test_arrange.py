@@ -24,8 +24,8 @@ from maquette.methods.comboverse.arrange import (
     reference_view,
     transforms,
 )
+from maquette.methods.comboverse.soft import soft_render
 from maquette.render.rasterize import rasterize
-from maquette.render.soft import soft_render
 from maquette.types import Camera, InstanceMask, SceneInput
 
 EYE = np.array([0.2, 0.6, 1.7])

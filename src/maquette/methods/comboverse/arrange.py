@@ -34,8 +34,8 @@ from maquette.document.appearance import vertex_colors_of
 from maquette.errors import InputError, present
 from maquette.geometry.cameras import resized
 from maquette.geometry.transforms import scale_of, similarity
+from maquette.methods.comboverse.soft import SoftImage, gaussian_blur, soft_render
 from maquette.photos.pixels import scaled_size
-from maquette.render.soft import SoftImage, gaussian_blur, soft_render
 from maquette.types import Camera, SceneInput
 
 MOVES = ("depth", "place", "scale", "rotation", "yaw")

@@ -2,7 +2,7 @@
 meshes, given a prompt (ComboVerse, 3.3).
 
 In the flow: ``arrange`` moves the meshes and calls this for a second loss, beside that of the
-photo's own view; views are drawn by ``render.soft`` and judged by ``flow.distillation``. Views stay
+photo's own view; views are drawn by ``soft`` and judged by ``flow.distillation``. Views stay
 within AZIMUTH of the photo's, because left and right are the photo's.
 """
 
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from maquette.flow.distillation import sds_loss
 from maquette.methods.comboverse.arrange import MeshParts
+from maquette.methods.comboverse.soft import soft_render
 from maquette.models.image_prior import ImagePrior
 from maquette.models.words import spatial_words
 from maquette.render.preview import orbit_cameras
-from maquette.render.soft import soft_render
 from maquette.types import Camera
 
 GAIN = 25.0  # of the paper, on the attention to spatial words

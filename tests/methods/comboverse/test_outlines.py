@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from maquette.geometry.cameras import intrinsics_from_fov, look_at, project
-from maquette.render.outlines import find_outlines
+from maquette.methods.comboverse.outlines import find_outlines
 from maquette.render.rasterize import checked_mesh, rasterize
 from maquette.types import Camera
 

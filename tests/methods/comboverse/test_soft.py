@@ -12,8 +12,14 @@ import trimesh
 from maquette.errors import InputError
 from maquette.geometry.cameras import intrinsics_from_fov, look_at
 from maquette.geometry.transforms import rotation_y
+from maquette.methods.comboverse.soft import (
+    LEAST_ALPHA,
+    SoftImage,
+    _visible_share,
+    gaussian_blur,
+    soft_render,
+)
 from maquette.render.rasterize import rasterize
-from maquette.render.soft import LEAST_ALPHA, SoftImage, _visible_share, gaussian_blur, soft_render
 from maquette.types import Camera
 
 SHARP = math.inf

@@ -39,7 +39,7 @@ import torch
 from torch import Tensor
 
 from maquette.errors import InputError
-from maquette.render.outlines import Outlines, find_outlines
+from maquette.methods.comboverse.outlines import Outlines, find_outlines
 from maquette.render.rasterize import NEAR, checked_mesh, pixel_from_world
 from maquette.types import Camera
 
