@@ -94,7 +94,7 @@ PARAMETERS = 10
 # What is above today; at the goal are 0, 0, 1 % and 4.0. The package grows with features only.
 LARGER_FUNCTIONS = 0
 LARGER_FILES = 0
-DENSER_LINES = 200  # of 34,800: 0.6 %
+DENSER_LINES = 200  # of 38,700: 0.5 %
 PACKAGE_NODES = 305_100
 # Compiled kernels take arrays, not nouns.
 MORE_PARAMETERS: dict[str, int] = {}

@@ -156,6 +156,7 @@ def blocks():
         "plain": (TransformerBlock(16, 2), x),
         "modulated": (modulated, x, modulation, modulated.cross_attn.prepare(context)),
         "scene": (modulated, x, modulation, modulated.cross_attn.prepare(context), plan),
+        "picture": (ResBlock2d(16, 8), torch.randn(2, 16, 6, 6)),
         "vectors": (vectors, x, vectors.prepare([context], [None]), Joint((2, 2))),
     }
 

@@ -28,7 +28,7 @@ from maquette.data.assets import (
     weld,
 )
 from maquette.data.baking import Soup, baked
-from maquette.data.library import AssetLibrary, Progress, build_library, failures, incomplete
+from maquette.data.library import AssetLibrary, CountProgress, build_library, failures, incomplete
 from maquette.data.orientation import flipped
 from maquette.errors import InputError, MaquetteError, MissingExtraError, contained
 from maquette.execute.pool import Engine
@@ -118,7 +118,7 @@ def import_folder(
     folder: StrPath,
     out: StrPath,
     options: ImportOptions = ONE_BY_ONE,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
     engine: Engine | None = None,
 ) -> ImportReport:
     """Import every mesh below a folder into a library folder; run it again to continue after an

@@ -35,7 +35,7 @@ from maquette.execute.share import require_all
 from maquette.execute.store import kept_here, local_copy, path_at
 from maquette.types import Arrays, JsonObject, StrPath
 
-Progress = Callable[[int, int], None]  # finished, total
+CountProgress = Callable[[int, int], None]  # finished, total
 
 
 class AssetSource(Protocol):
@@ -161,7 +161,7 @@ def build_library(
     engine: Engine = HERE,
     seed: int = 0,
     fields: bool = True,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> AssetLibrary:
     """Compute the fields of assets into a library folder, or continue one; returns the library,
     whose bytes do not depend on the engine.
@@ -178,11 +178,11 @@ def build_library(
         root = root / SHARES / str(engine.share).replace("/", "-of-")
     own = engine.share.part(_shuffled(sources, seed))
     with local_copy(root, _INDEX) as here:
-        _build(own, here, engine, fields, progress or silent)
+        _build(own, here, engine, fields, progress or _silent)
     return AssetLibrary.open(root)
 
 
-def silent(done: int, of: int) -> None:
+def _silent(done: int, of: int) -> None:
     """Show no progress."""
 
 
@@ -191,7 +191,7 @@ def _build(
     root: Path,
     engine: Engine,
     fields: bool,
-    progress: Progress,
+    progress: CountProgress,
 ) -> None:
     """``build_library`` in a local folder."""
     root.mkdir(parents=True, exist_ok=True)

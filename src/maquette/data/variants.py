@@ -16,7 +16,7 @@ from numpy.random import Generator
 
 from maquette.data.assets import Asset, in_asset_frame, save_asset
 from maquette.data.catalogue import AssetList
-from maquette.data.library import AssetLibrary, Progress
+from maquette.data.library import AssetLibrary, CountProgress
 from maquette.data.procedural import procedural_asset
 from maquette.errors import InputError
 from maquette.types import StrPath
@@ -49,7 +49,7 @@ def make_assets(
     count: int,
     seed: int = 0,
     originals: AssetLibrary | AssetList | None = None,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> None:
     """Write ``count`` .npz assets into a folder: procedural ones, or variants of the ``originals``,
     each in turn.

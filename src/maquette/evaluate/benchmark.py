@@ -52,14 +52,14 @@ from maquette.export.read import load_named_meshes
 from maquette.output import sha256_of, writable_folder
 from maquette.types import JsonObject, Scene
 
-Progress = Callable[[str, int, int], None]  # stage, done, of
+StageCounts = Callable[[str, int, int], None]  # stage, done, of
 SEED = 0  # of the surface samples of every score
 OBJECT_TEXTS = ("name", "predicted", "miss")  # of an ObjectScore; all else are numbers
 
 ONE_PROCESS = Engine()
 
 
-def silent(stage: str, done: int, of: int) -> None:
+def _silent(stage: str, done: int, of: int) -> None:
     """Show no progress."""
 
 
@@ -106,7 +106,7 @@ class BenchmarkPlan:
         return RunFolder(self.out)
 
 
-def run_benchmark(plan: BenchmarkPlan, progress: Progress = silent) -> list[ResultRow]:
+def run_benchmark(plan: BenchmarkPlan, progress: StageCounts = _silent) -> list[ResultRow]:
     """All stages, of the engine's share of the scenes. Returns the rows of these, in the order
     scenes, contestants, protocols, whatever the engine.
 
@@ -140,7 +140,7 @@ def _require_finished(plan: BenchmarkPlan) -> None:
 # Scenes
 
 
-def prepare(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> BenchmarkPlan:
+def prepare(plan: BenchmarkPlan, pool: Pool, progress: StageCounts = _silent) -> BenchmarkPlan:
     """Write the scenes that are not there yet; returns the plan without those that cannot be used,
     which run.json names with the reason.
 
@@ -210,7 +210,7 @@ class _Prediction:
         return made is not None and made.get("request") == json.loads(json.dumps(self.request))
 
 
-def predict(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> None:
+def predict(plan: BenchmarkPlan, pool: Pool, progress: StageCounts = _silent) -> None:
     """Let every contestant make every scene that it has not made yet with these weights and
     options.
 
@@ -324,7 +324,7 @@ class _Scoring:
         return scored is not None and scored.get("request") == self.request()
 
 
-def score(plan: BenchmarkPlan, pool: Pool, progress: Progress = silent) -> None:
+def score(plan: BenchmarkPlan, pool: Pool, progress: StageCounts = _silent) -> None:
     """Score every prediction under every protocol, unless this very file was scored by this version
     of the protocol before.
     """

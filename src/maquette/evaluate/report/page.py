@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maquette.data.library import CountProgress
 from maquette.errors import InputError, contained
 from maquette.evaluate.cases import TRUTH, camera_from_dict, read_objects, set_of
 from maquette.evaluate.comparison import comparison_tables, display_name, heading
@@ -36,8 +37,6 @@ ALL_FACES = 1_200_000  # of all embedded objects together, about 17 MB of page
 OBJECT_METRICS = ("cd_o", "f_o", "iou_b")
 CARD_METRICS = ("f_s", "f_o", "iou_b")
 
-Progress = Callable[[int, int], None]
-
 
 def write_report(
     folder: StrPath,
@@ -45,7 +44,7 @@ def write_report(
     *,
     baseline: str | None = None,
     jobs: int = 0,
-    progress: Progress = lambda done, of: None,
+    progress: CountProgress = lambda done, of: None,
 ) -> Path:
     """Write one self-contained HTML page about a run; returns its path, by default RUN/report.html.
 
