@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint types matrix clean
+.PHONY: help install demo test lint types devices matrix clean
 
 # The first of these that runs and is new enough; choose another with `make PYTHON=...`.
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
@@ -20,6 +20,7 @@ help:
 	@echo "make install   only install everything that development needs, into $(VENV)"
 	@echo "make lint      check style and format"
 	@echo "make types     check the types"
+	@echo "make devices   run every method and every training as CUDA and as MPS, both imitated"
 	@echo "make matrix    run the tests under the oldest and the newest Python and torch that are promised"
 	@echo "make clean     remove $(VENV) and everything that was made"
 
@@ -70,6 +71,9 @@ lint: $(INSTALLED)
 
 types: $(INSTALLED)
 	@$(BIN)/mypy
+
+devices: $(INSTALLED)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 -m "slow or not slow" tests/test_devices.py tests/methods/test_devices.py tests/train/test_devices.py
 
 matrix:
 	@.ci/matrix

@@ -73,11 +73,16 @@ def options(request, library, trellis, tiny_weights):
     return RunOptions(name, library, preset="tiny", vae=vae, **needs.get(name, {}))
 
 
-def started(options, folder, device):
+def started(
+    options,
+    folder,
+    device,
+    precision="fp32",
+):
     """A run whose network and samples are as in every other one."""
     torch.manual_seed(0)
     task = build_task(options)
-    config = LoopConfig(steps=2, batch=2, warmup=1, workers=0, precision="fp32")
+    config = LoopConfig(steps=2, batch=2, warmup=1, workers=0, precision=precision)
     return Run(task, folder, config, device, base=base_of(options))
 
 
@@ -124,6 +129,19 @@ def test_tasks_learn_on_accelerators_what_they_learn_on_the_processor(
         judged, sheet = examined(there)
         assert judged == pytest.approx(scores, rel=1e-2, abs=1e-3)
         assert picture is None or np.abs(sheet.astype(int) - picture).mean() < 1
+
+
+@pytest.mark.parametrize("options", ["shapes"], indirect=True)
+def test_a_recent_card_learns_in_bfloat16_what_the_processor_learns(options, tmp_path):
+    here = started(options, tmp_path / "cpu", "cpu")
+    batch = here.task.collate([here.task.dataset[i] for i in range(2)])
+    numbers, _ = learnt(here, batch)
+    with install("cuda") as device:
+        there = started(options, tmp_path / "cuda", "cuda", precision="auto")
+        assert there.bf16
+        found, _ = learnt(there, batch, device)
+    assert found["loss"] == pytest.approx(numbers["loss"], rel=0.05)
+    assert found["loss"] != numbers["loss"]  # half the digits were really used
 
 
 @pytest.mark.parametrize("options", list(WAITS), indirect=True)
