@@ -185,7 +185,9 @@ def _joined(values: Sequence[Any], starts: Sequence[int]) -> Any:
 
 def _joined_plan(plans: Sequence[SceneContext], starts: Sequence[int]) -> SceneContext:
     """One plan for all, whose numbers of rows count from the first row of all."""
-    rows, others, sources = [], [], []
+    rows = []
+    others = []
+    sources = []
     for plan, start in zip(plans, starts):
         rows.append(plan.rows + start)
         others.append(plan.others + start)

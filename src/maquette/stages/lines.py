@@ -20,6 +20,7 @@ from scipy import ndimage
 from scipy.special import logsumexp
 
 from maquette.geometry.cameras import view_centric_rotation
+from maquette.geometry.transforms import cos_and_sin
 from maquette.photos.pixels import scaled_size
 
 WORKING = 512  # pixels of the longer side of the picture that segments are found in
@@ -125,7 +126,8 @@ def seen_by_lines(
 
 def _directions(pitch: float) -> np.ndarray:
     """(1 + 2 Y, 3) the vertical, and the level directions of each yaw, in the axes of a camera."""
-    cosine, sine, level = np.cos(YAWS), np.sin(YAWS), np.zeros(len(YAWS))
+    cosine, sine = cos_and_sin(YAWS)
+    level = np.zeros(len(YAWS))
     first = np.stack([cosine, level, sine], axis=1)
     second = np.stack([-sine, level, cosine], axis=1)
     directions = np.concatenate([[[0.0, 1.0, 0.0]], first, second])

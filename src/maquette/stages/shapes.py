@@ -25,7 +25,9 @@ from maquette.stages.mirror import MirrorPlane
 LEAST_LID = 20  # pixels of one that is judged
 # A shape is where a measured depth has it if so many of CELLS x CELLS means of its picture are, but
 # for so many widths.
-CELLS, AGREEING, OFF = 8, 0.8, 0.02
+CELLS = 8
+AGREEING = 0.8
+OFF = 0.02
 LEAST_SIDES = 0.1  # of a shape's pixels, that tell its distance
 # Widths by which the inside of a vessel is seen below its rim. Of 27 bodies of revolution of the
 # training library whose lid shows, five are estimated to be as deep, and all five are.
