@@ -95,7 +95,7 @@ PARAMETERS = 10
 LARGER_FUNCTIONS = 0
 LARGER_FILES = 0
 DENSER_LINES = 200  # of 38,700: 0.5 %
-PACKAGE_NODES = 305_100
+PACKAGE_NODES = 305_150
 # Compiled kernels take arrays, not nouns.
 MORE_PARAMETERS: dict[str, int] = {}
 

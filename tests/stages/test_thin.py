@@ -67,6 +67,16 @@ def test_a_part_far_from_any_line_is_left_alone():
     )
 
 
+@pytest.mark.parametrize("lean", [0.0, 0.2])
+def test_a_pole_that_is_plumb_in_the_photo_is_straight_though_its_depth_is_all_wrong(lean):
+    """lean: columns a row; what leans may be bent in depth as well, and is left alone."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    pole = (rows >= 20) & (rows < 220) & (np.abs(columns - 103 - lean * (rows - 120)) < 3)
+    seen = window(pole, 2.0 + 0.2 * np.sign(np.sin(rows / 12)))
+    depth = thin_parts(seen, seen.inwards(), SIDE).depth[pole]
+    assert np.ptp(depth) < 0.15 if lean == 0.0 else np.ptp(depth) > 0.35
+
+
 @pytest.mark.parametrize(("lean", "least", "most"), [(0.0, 0.0, 5e-5), (0.2, 1e-4, 2e-4)])
 def test_a_leg_keeps_most_of_its_slope_unless_it_is_plumb_in_the_photo(lean, least, most):
     """lean: columns a row."""

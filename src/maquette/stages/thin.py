@@ -26,6 +26,7 @@ OFF_THE_LINE = 0.08  # cube sides that half of a part's points may at most lie b
 UPRIGHTNESS = 0.5  # weight of the belief that a part is vertical against its own slope
 PLUMB = 0.1  # columns a row off the picture of a vertical line: such a part is rather vertical
 IN_PLUMB = 10.0  # times the belief then; docs/log.md has what it does to slopes
+PLUMB_OFF_THE_LINE = 1.5  # times as far may half of such a part's points lie off it
 NOISE = 0.005  # of the depth; what a measured part may lie off a line
 ROUNDNESS = 1.3  # thickness over width: smoothing takes the corners off
 ROUNDS = 8  # of the robust fit
@@ -64,7 +65,7 @@ def thin_parts(
         if np.ptp(rows) < SHORTEST * window.scale:
             continue
         straight = _straightened(window, rows, columns, 0.0 if measured else UPRIGHTNESS)
-        least = OFF_THE_LINE * side
+        least = _most_off(window, rows, columns) * side
         if measured:
             least = NOISE * float(np.median(depth[rows, columns]))
         if np.median(np.abs(straight - depth[rows, columns])) < least:
@@ -116,8 +117,8 @@ def _straightened(
     if np.ptp(columns) < 0.5 * np.ptp(rows):
         at = at[:, :1]
     believed = np.zeros(at.shape[1])
-    believed[0], lean = _vertical(window.camera, middle, 1 / np.median(inverse))
-    if abs(np.polyfit(rows, columns, 1)[0] - lean) < PLUMB:
+    believed[0], _ = _vertical(window.camera, middle, 1 / np.median(inverse))
+    if _is_plumb(window, rows, columns):
         belief *= IN_PLUMB
     weight = np.ones(len(at))
     slope, level = believed, np.median(inverse)
@@ -130,6 +131,19 @@ def _straightened(
         residual = np.abs(inverse - level - at @ slope)
         weight = 1 / np.maximum(residual, 1e-3 * level)  # least absolute residuals
     return 1 / np.maximum(level + at @ slope, 0.2 * level)
+
+
+def _most_off(window: Closeup, rows: np.ndarray, columns: np.ndarray) -> float:
+    """Cube sides that half of a part's points may lie off a line that it is taken for."""
+    return OFF_THE_LINE * (PLUMB_OFF_THE_LINE if _is_plumb(window, rows, columns) else 1.0)
+
+
+def _is_plumb(window: Closeup, rows: np.ndarray, columns: np.ndarray) -> bool:
+    """Whether a part lies along the picture of a vertical line."""
+    middle = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
+    inverse = 1 / window.depth[rows, columns].astype(np.float64)
+    _, lean = _vertical(window.camera, middle, 1 / np.median(inverse))
+    return abs(np.polyfit(rows, columns, 1)[0] - lean) < PLUMB
 
 
 def _vertical(camera: Camera, pixel: np.ndarray, depth: float) -> tuple[float, float]:
