@@ -245,3 +245,14 @@ def test_jobs_that_wait_are_made_together(real):
     assert one["state"] == other["state"] == real.follow(first["id"])["state"] == "done"
     assert max(one["started"], other["started"]) < min(one["finished"], other["finished"])
     assert one["scene"] != other["scene"]
+
+
+@pytest.mark.parametrize(
+    ("cards", "listed"),
+    [(0, ["cpu"]), (1, ["cuda", "cpu"]), (2, ["cuda", "cuda:0", "cuda:1", "cpu"])],
+)
+def test_of_several_cards_each_can_be_asked_for(cards, listed, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: cards > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: cards)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert worker._devices() == listed
